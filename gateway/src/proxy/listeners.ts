@@ -1,7 +1,7 @@
 // The servers that clients connect to: HTTP/1.1 in the clear and on a unix socket, HTTP/2 and HTTP/1.1 over TLS.
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type Server, ServerResponse } from 'node:http'
-import { createSecureServer, Http2ServerResponse } from 'node:http2'
+import { createSecureServer, Http2ServerResponse, type ServerHttp2Session } from 'node:http2'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { GatewayStartError } from '../errors.ts'
@@ -134,10 +134,11 @@ async function startOn(
     if (code !== null) handlers.refused(code)
   })
   server.on('drop', () => handlers.dropped())
-  const sessions = new Set<{ close(): void; destroy(): void; once(name: 'close', then: () => void): void }>()
-  server.on('session', (session) => {
+  const sessions = new Set<ServerHttp2Session>()
+  server.on('session', (session: ServerHttp2Session) => {
     sessions.add(session)
     session.once('close', () => sessions.delete(session))
+    endIdle(session, limits.headersMs)
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
@@ -159,6 +160,22 @@ async function startOn(
       for (const session of sessions) session.destroy()
     },
   }
+}
+
+/** Node lets connections of HTTP/2 be open for ever: without a request, and with headers of one that do not end. */
+function endIdle(session: ServerHttp2Session, headersMs: number): void {
+  let requests = 0
+  session.on('stream', (stream) => {
+    requests += 1
+    session.setTimeout(KEEP_ALIVE_MS)
+    stream.once('close', () => {
+      requests -= 1
+    })
+  })
+  session.setTimeout(headersMs)
+  session.on('timeout', () => {
+    if (requests === 0) session.destroy()
+  })
 }
 
 function read(file: string, setting: string): Buffer {

@@ -5,6 +5,7 @@ import { connect, constants, type IncomingHttpHeaders } from 'node:http2'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect as tlsConnect } from 'node:tls'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { certifier } from '../support.ts'
@@ -203,4 +204,31 @@ test('HTTP/2: an upload that is answered before its end does not stay open', asy
   session.close()
   const [outcome] = find(await it.events(), 'http.request.result')
   expect(outcome.http).toMatchObject({ state: 'answered', status: 413, request: { bytes: 6, isComplete: false } })
+})
+
+test('a connection of HTTP/2 without a request is ended in time, one with a request goes on', async () => {
+  let answer: () => void = () => {}
+  const server = await serve((_, res) => {
+    answer = () => res.end('late')
+  })
+  const it = await begin(server.url, { listen: { port: 0, tls }, limits: { headersMs: 200 } })
+  const open = () => connect(it.url, { ca: pem('ca.crt'), servername: 'localhost' })
+  const [idle, busy] = [open(), open()]
+  const asked = ask(busy, { ':path': '/slow' })
+  // Headers that do not end are no request yet.
+  const half = tlsConnect({
+    port: Number(new URL(it.url).port),
+    ca: pem('ca.crt'),
+    servername: 'localhost',
+    ALPNProtocols: ['h2'],
+  })
+  half.on('error', () => {}).resume()
+  half.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+  half.write(Buffer.from('000000040000000000' + '000001010100000001' + '82', 'hex'))
+  await vi.waitUntil(() => idle.closed && half.closed, 20_000)
+  expect(busy.closed).toBe(false)
+  answer()
+  expect(await asked).toMatchObject({ status: 200, text: 'late' })
+  busy.close()
+  server.close()
 })

@@ -78,7 +78,10 @@ export class Answering {
   sent(op: Op): void {
     if (op.work !== null) op.work.sent = performance.now()
     if (this.#copyIn !== null) {
-      if (op.kind !== 'sync') this.#lost('CopyInResponse, while the client has asked for more')
+      if (op.kind === 'sync') return
+      // What it was asked for has an outcome too.
+      this.#ops.push(op)
+      this.#lost('CopyInResponse, while the client has asked for more')
       return
     }
     if (this.#isSkipping) {

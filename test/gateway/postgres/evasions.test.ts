@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
 import {
   executed,
@@ -268,3 +268,21 @@ const heldBytes = async (): Promise<number> => {
   const text = await (await fetch(`${it.relay.adminUrl}/metrics`)).text()
   return Number(/^killick_postgres_held_bytes (\d+)/m.exec(text)![1])
 }
+
+test('what is asked in the middle of the data of a COPY ends the session, and each intent has an outcome', async () => {
+  const it = await world()
+  onTestFinished(() => it.remove())
+  const raw = await loggedIn(it)
+  raw.socket.write(message('Q', 'create table copied (a int)'))
+  await raw.until('Z')
+  raw.socket.write(message('Q', 'copy copied from stdin'))
+  await raw.until('G')
+  raw.socket.write(Buffer.concat([message('P', '', 'select 4711', 0), message('S')]))
+  expect((await raw.until('E')).last.toString()).toContain('postgres_session_lost')
+  const all = statements(await it.events())
+  expect(all.map(({ intent, end }) => [intent.statement, end?.state])).toEqual([
+    ['create table copied (a int)', 'answered'],
+    ['copy copied from stdin', 'unknown'],
+    ['select 4711', 'unknown'],
+  ])
+})

@@ -193,7 +193,8 @@ export class PostgresSession {
 
   #takeBacklog(): void {
     this.#lane.collect(() => {
-      while (this.#backlog.length > 0) {
+      // An answer may have ended the session. What is not asked for any more has no intent.
+      while (this.#stage === 'open' && this.#backlog.length > 0) {
         const { type, frame, data } = this.#backlog[0]!
         if (data !== undefined) this.#passCopy(frame, data)
         else if (!this.#asking.take(type, frame)) break

@@ -286,3 +286,37 @@ test('what is asked in the middle of the data of a COPY ends the session, and ea
     ['select 4711', 'unknown'],
   ])
 })
+
+test('what waits for an answer that ends the session is not asked for any more, and has no intent', async () => {
+  const ready = message('Z', Buffer.from('I'))
+  // All in one piece: what makes the name certain, and what ends the session.
+  const answers = Buffer.concat([message('1'), ready, message('1'), ready, message('G', Buffer.alloc(3))])
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      socket.write(Buffer.concat([message('R', Buffer.alloc(4)), ready]))
+      socket.on('data', (chunk) => {
+        if (chunk.includes('select 3')) socket.write(answers)
+      })
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const it = await world({ server: { host: '127.0.0.1', port: (server.address() as { port: number }).port } })
+  onTestFinished(() => it.remove())
+  const raw = new RawClient(it.relay.address)
+  raw.socket.write(Buffer.concat([Buffer.from([0, 0, 0, 17, 0, 3, 0, 0]), Buffer.from('user\0me\0\0')]))
+  await raw.until('Z')
+  const named = ['select 1', 'select 2'].flatMap((text) => [message('P', 'x', text, 0), message('S')])
+  const copy = [message('Q', 'copy copied from stdin'), message('Q', 'select 3')]
+  raw.socket.write(Buffer.concat([...named, ...copy, ...bind('x'), message('S')]))
+  expect((await raw.until('E')).last.toString()).toContain('postgres_session_lost')
+  await raw.ended()
+  const all = statements(await it.events())
+  expect(all.map(({ intent, end }) => [intent.statement, end?.state])).toEqual([
+    ['select 1', 'answered'],
+    ['select 2', 'answered'],
+    ['copy copied from stdin', 'unknown'],
+    ['select 3', 'unknown'],
+  ])
+})

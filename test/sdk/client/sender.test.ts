@@ -147,6 +147,8 @@ describe('a receipt that proves nothing keeps the events in the spool', () => {
       return true
     }
   const other = 'A'.repeat(43)
+  const alteredBefore = (note: string, at: number) =>
+    `${note.slice(0, -at)}${note.at(-at) === 'A' ? 'B' : 'A'}${note.slice(1 - at)}`
   const lies: [string, Fault][] = [
     ['no JSON', lie(() => 'ok')],
     ['null', lie(() => 'null')],
@@ -163,9 +165,14 @@ describe('a receipt that proves nothing keeps the events in the spool', () => {
     ],
     ['a checkpoint that is none', lie((it) => ({ ...it, checkpoint: 'log.test\n' }))],
     [
-      'a signature over something else',
+      'another origin',
       lie((it) => ({ ...it, checkpoint: String(it.checkpoint).replace('log.test\n1', 'log.tes2\n1') })),
     ],
+    // All else is right: name and id of the key, size, root and path.
+    ...[20, 70].map((at): [string, Fault] => [
+      `a signature that is another, ${at} characters before its end`,
+      lie((it) => ({ ...it, checkpoint: alteredBefore(String(it.checkpoint), at) })),
+    ]),
   ]
   test.each(lies)('%s', async (_, fault) => {
     const log = await startLog()

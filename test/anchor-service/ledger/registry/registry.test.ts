@@ -180,6 +180,25 @@ test('if the system stream itself was altered, no source is served, and the serv
   await fresh.close()
 })
 
+test('an entry of the ledger that names its key, and that another has signed, is believed by no service', async () => {
+  const own = await testService()
+  const pool = openPool(own.databaseUrl, true, 3)
+  const key = (name: string) => loadSigner(join(own.folder, 'keys', name))
+  const [logSigner, systemSigner] = [await key('log.json'), await key('system.json')]
+  const { sign } = logSigner
+  const ledger = await openLedger({ pool, origin: own.origin, logSigner, systemSigner: { ...systemSigner, sign } })
+  await ledger.record({ action: 'any.thing', actor: { type: 'service', id: 'any' }, targets: [], metadata: {} })
+  await ledger.close()
+  await pool.end()
+  const fresh = await testService({}, own)
+  expect(await readiness(fresh)).toMatchObject({
+    status: 'not ready',
+    registry: { altered: [{ source: null, detail: expect.stringContaining('is signed by no key of killick') }] },
+  })
+  await fresh.close()
+  await own.stop()
+})
+
 test('altered rows that nobody has asked for are found as soon as a service starts', async () => {
   await tamper(
     service,

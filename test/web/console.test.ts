@@ -592,7 +592,7 @@ describe('the console', () => {
       await page.setViewportSize({ width: 360, height: 800 })
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
       await page.goto(`${service.url}/console/#/history/order/nobody`)
-      await page.locator('text=No event names it').waitFor()
+      await page.locator('text=No event is found that names it').waitFor()
       for (const damaged of ['history/order/100%', 'sessions/%', 'nowhere']) {
         await page.goto(`${service.url}/console/#/${damaged}`)
         await page.reload()

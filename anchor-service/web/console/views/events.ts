@@ -66,7 +66,7 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
     terms.size > 0
       ? empty(
           'Nothing matches this search.',
-          'Terms must match exactly, but for invoice.*. Take one away, or widen the time.',
+          'Terms must match exactly, but for invoice.*, and nothing is found by what was erased or has expired. Take one away, or widen the time.',
         )
       : empty('No events yet.', 'Make a key, register it, and record the first event:', START)
   nothing.hidden = first.events.length > 0
@@ -75,8 +75,17 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
     nothing.hidden = true
     rows.hidden = false
     body.prepend(eventRow(event))
+    if (body.rows.length <= MAX_LIVE_ROWS) return
     while (body.rows.length > MAX_LIVE_ROWS) body.lastElementChild!.remove()
+    // The next page would be that behind what was just taken out, and nobody would see what lacks between.
+    more.hidden = true
+    cut.hidden = false
   }
+  const cut = h(
+    'p',
+    { class: 'note', hidden: true },
+    `Live, only the newest ${MAX_LIVE_ROWS} stay in this list. Search again for older ones.`,
+  )
   const own = !withOwn && [
     h(
       'p',
@@ -85,7 +94,7 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
       h('a', { href: hrefWith(terms, true) }, 'Show that too'),
     ),
   ]
-  return view('Events', asking, tools(terms, asked, show, signal), nothing, rows, more, ...(own || []))
+  return view('Events', asking, tools(terms, asked, show, signal), nothing, rows, more, cut, ...(own || []))
 }
 
 const hrefWith = (terms: URLSearchParams, withOwn: boolean): string =>
@@ -135,7 +144,10 @@ function form(terms: URLSearchParams, withOwn: boolean, faults: ReadonlyMap<stri
     const typed = fields.map(({ name, field }) => [name, (field as HTMLInputElement).value.trim()] as const)
     const wanted = { ...Object.fromEntries(typed), ...changed }
     const filled = Object.entries(wanted).filter(([, value]) => value !== '')
-    location.hash = hrefWith(new URLSearchParams(filled), own.checked)
+    const href = hrefWith(new URLSearchParams(filled), own.checked)
+    // A browser tells nobody of an address that stays as it is, and whoever searches again wants what is new.
+    if (href === location.hash) dispatchEvent(new HashChangeEvent('hashchange'))
+    else location.hash = href
   }
   const submit = (event: Event) => {
     event.preventDefault()

@@ -41,8 +41,8 @@ export async function thing([type = '', id = '']: readonly string[], search: URL
     return view(
       title(),
       empty(
-        'No event names it.',
-        'It may not have been accepted yet, or a retention policy may have dropped its events, or its type or id may be spelled otherwise: both must match exactly.',
+        'No event is found that names it.',
+        'It may not have been accepted yet, or what named it may have been erased, have expired, or have been dropped by a retention policy, or its type or id may be spelled otherwise: both must match exactly.',
       ),
     )
   const numbers = new Map(steps.map(({ id: event }, i) => [event, i + 1]))
@@ -74,7 +74,7 @@ export async function thing([type = '', id = '']: readonly string[], search: URL
     h(
       'p',
       { class: 'note' },
-      'In the order of the recorders’ clocks, but never against the order of a stream. All of it is what the sources say; the proof of each step shows that they said it. That these are all its events is the service’s word; those that a retention policy has dropped are not found. The SHA-256 is over the bytes of these events, as killick history prints it.',
+      'In the order of the recorders’ clocks, but never against the order of a stream. All of it is what the sources say; the proof of each step shows that they said it. That these are all its events is the service’s word; those that a retention policy has dropped, or whose targets were erased or have expired, are not found. The SHA-256 is over the bytes of these events, as killick history prints it.',
     ),
   )
 }

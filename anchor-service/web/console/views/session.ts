@@ -41,7 +41,7 @@ export async function session([name = '']: readonly string[], signal: AbortSigna
     h(
       'p',
       { class: 'note' },
-      'That these are its events, and which of them are anchored, is the service’s word; those that a retention policy has dropped are not found. The proof of each can be checked, and killick replay --verify checks that nothing between them is missing.',
+      'That these are its events, and which of them are anchored, is the service’s word; those that a retention policy has dropped, or whose targets were erased or have expired, are not found. The proof of each can be checked, and killick replay --verify checks that nothing between them is missing.',
     ),
   )
 }
@@ -106,7 +106,9 @@ async function part(events: readonly ListedEvent[], known: Known): Promise<HTMLE
     h('h2', {}, 'Recorded by ', said(source), ', stream ', said(stream)),
     list({
       Who: first?.fields.actor && who(first.fields.actor),
-      Began: first && h('span', {}, when(first.recordedAt), ' UTC, by the recorder’s clock'),
+      // What came before may be gone, or be older than what is shown.
+      [first && stepOf(first).begins ? 'Began' : 'First of these']:
+        first && h('span', {}, when(first.recordedAt), ' UTC, by the recorder’s clock'),
       Steps: count(events.length),
       'Not shown': apart > 0 && `${plural(apart, 'place')} of the stream between them, which may be of other sessions`,
       'SHA-256': known.isWhole && (await hashOf(readable)),

@@ -63,7 +63,9 @@ export function* historyLines({ told, earlier, altered, verdict }: ToldHistory):
   const unread = steps.filter(({ effect }) => effect === 'unreadable').length
   if (unread > 0) yield paint('yellow', `${count(unread, 'event')} may hold changes that are not shown.`)
   if (verdict === null)
-    yield own('That these are all events of it is the service’s word; those that a policy has dropped are not found.')
+    yield own(
+      'That these are all events of it is the service’s word; those that a policy has dropped, or whose targets were erased or have expired, are not found.',
+    )
   else for (const line of completenessLines(verdict.completeness, verdict)) yield line
   yield text`SHA-256 of its events: ${historyHash(steps)}`
 }

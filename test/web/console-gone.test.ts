@@ -59,6 +59,10 @@ test.skipIf(!browserAvailable())('nobody takes what has expired for what never w
   await page.goto(`${aging.service.url}/console/#/events?target=o-2`)
   await page.locator('text=nothing is found by what was erased or has expired').waitFor()
 
+  // Of another session nothing is found, which says no more than that.
+  await page.goto(`${aging.service.url}/console/#/sessions/other`)
+  await page.locator('text=what named it may have been erased').waitFor()
+
   // Its beginning has expired, and is not found: what stands first is its end.
   await page.goto(`${aging.service.url}/console/#/sessions/${SESSION}`)
   await page.locator('tbody tr:has-text("the session ends")').waitFor()

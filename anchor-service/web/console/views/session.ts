@@ -23,7 +23,13 @@ export async function session([name = '']: readonly string[], signal: AbortSigna
   const id = decodeURIComponent(name)
   const [{ events, isWhole }, anchored] = await Promise.all([read(id), anchoredSize()])
   if (events.length === 0)
-    return view('Session', empty('There is no such session.', 'It may not have been accepted yet.'))
+    return view(
+      'Session',
+      empty(
+        'No such session is found.',
+        'It may not have been accepted yet, or what named it may have been erased, have expired, or have been dropped by a retention policy.',
+      ),
+    )
   const steps = events.flatMap((event) => (event.error ? [] : [stepOf(event)]))
   const ended = new Set(steps.flatMap(({ closes }) => closes))
   const parts = await Promise.all(streamsOf(events).map((stream) => part(stream, { anchored, ended, isWhole, signal })))

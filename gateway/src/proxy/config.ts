@@ -6,9 +6,10 @@ import { MAX_MS, type Members, members } from '../members.ts'
 import { DETAILS } from '../sessions/event.ts'
 import {
   type RecorderLimits,
-  type RecorderSettings,
   recorderLimitsOf,
   recorderSettingsOf,
+  type ThreadedSettings,
+  threadsOf,
   throwFaults,
 } from '../sessions/settings.ts'
 import { addressesOf } from './addresses.ts'
@@ -20,10 +21,10 @@ import { type HttpTokens, type HttpWho, PUBLIC_KEY_ALGORITHMS } from './who.ts'
 export const HTTP_FIELDS = ['requestBody', 'responseBody'] as const
 
 /**
- * Everything that can be set for `killick-gateway http`, from one JSON file. This is the manual, with that of `RecorderSettings`. Paths are
+ * Everything that can be set for `killick-gateway http`, from one JSON file. This is the manual, with that of `ThreadedSettings`. Paths are
  * relative to the file's folder; a member that is not listed here or there is a fault. `actor` is who asks where nothing vouches for another.
  */
-export type HttpConfig = RecorderSettings & {
+export type HttpConfig = ThreadedSettings & {
   /** Where clients connect; at least one of `port` and `socket`. */
   listen: HttpListen
   /** The server behind the proxy: an object with `url` and more, or its URL alone. */
@@ -114,8 +115,10 @@ export function checkHttpConfig(value: JsonValue, folder: string = process.cwd()
   const faults: string[] = []
   const root = members(value, '', faults)
   const path = (text: string | null) => (text === null ? null : resolve(folder, text))
+  const settings = recorderSettingsOf(root, folder, faults, { fields: [...HTTP_FIELDS, DETAILS] })
   const config: HttpConfig = {
-    ...recorderSettingsOf(root, folder, faults, { fields: [...HTTP_FIELDS, DETAILS] }),
+    ...settings,
+    threads: threadsOf(root, settings.spool),
     listen: listenOf(root.object('listen'), path),
     upstream: upstreamOf(root, path),
     routes: root.has('routes')

@@ -4,7 +4,7 @@ import { CopyMeter } from './copy-meter.ts'
 import { letter, readError, type ServerError } from './messages.ts'
 import type { PreparedNames } from './prepared.ts'
 import { type SessionTransaction, SessionTransactions } from './transactions.ts'
-import type { Op, Work } from './work.ts'
+import { mayCommitParts, type Op, type Work } from './work.ts'
 
 /** What is told of the answers. */
 export type AnsweringEnds = {
@@ -25,6 +25,8 @@ const [COPY_IN, COPY_OUT, COPY_BOTH] = [...'GHW'].map(letter) as [number, number
 const ENDS_SEGMENT = new Set<Op['kind']>(['query', 'function', 'sync', 'startup'])
 /** Works that may wait for the end of their transaction without a sync. */
 const MAX_WAITING = 256
+/** SQLSTATE of a text of which nothing was executed. */
+const SYNTAX_ERROR = '42601'
 /** Of a text that cannot be looked into so many COPY may have data before the server asks for it. */
 const MAX_EARLY = 64
 
@@ -206,6 +208,7 @@ export class Answering {
     const naming = work.prepares.get(i)
     if (naming !== undefined) this.#names.statements.confirm(naming)
     const effect = work.statement?.effects[i]
+    if (mayCommitParts(work)) this.transactions.mayCommit()
     const transaction = this.transactions.completed(tag ?? '', effect?.transaction)
     work.transaction = transaction
     work.results.push({ tag, rows, transaction })
@@ -219,6 +222,7 @@ export class Answering {
     if (op === undefined) return null
     const refusal = op.refusal
     this.transactions.failed()
+    if (op.work !== null && error.sqlstate !== SYNTAX_ERROR && mayCommitParts(op.work)) this.transactions.mayCommit()
     if (op.work !== null) this.#fails(op.work, error)
     op.naming?.drop()
     if (ENDS_SEGMENT.has(op.kind)) {

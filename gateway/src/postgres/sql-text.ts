@@ -138,7 +138,11 @@ export function shownEffects(effects: readonly StatementEffect[]): ShownEffects 
 
 const onlyReads = (effects: readonly StatementEffect[]): boolean =>
   effects.length > 0 &&
-  effects.every(({ kind, kinds = [kind] }) => kinds.every((each) => each === 'select' || each === 'show'))
+  // A sequence that SELECT advances is written.
+  effects.every(
+    ({ kind, kinds = [kind], writes }) =>
+      writes.length === 0 && kinds.every((each) => each === 'select' || each === 'show'),
+  )
 
 function effectsShown(effects: readonly StatementEffect[]): JsonObject {
   const listed = effects.slice(0, MAX_LISTED).map((effect) => ({

@@ -1,7 +1,10 @@
 // Which transaction a statement belongs to, and what became of it, by what the server answers.
 import type { TransactionStep } from './effects/index.ts'
 
-/** `open`: nobody knows yet. `failed`: it can only be rolled back. `prepared`: for two-phase commit. */
+/**
+ * `open`: nobody knows yet. `failed`: it can only be rolled back. `prepared`: for two-phase commit. `unknown`: nobody has seen its end, or
+ * something in it that has failed may have committed a part of it before.
+ */
 export type TransactionState = 'open' | 'failed' | 'committed' | 'rolled_back' | 'prepared' | 'unknown'
 
 /** A transaction of a session. */
@@ -11,11 +14,20 @@ export type SessionTransaction = {
   state: TransactionState
 }
 
+/** Tags of statements that the server takes outside of a transaction only, and commits before it says that they are complete. */
+const COMMITTED: ReadonlySet<string> = new Set([
+  ...['COMMIT PREPARED', 'ROLLBACK PREPARED', 'VACUUM', 'ALTER SYSTEM'],
+  ...['CREATE DATABASE', 'DROP DATABASE', 'CREATE TABLESPACE', 'DROP TABLESPACE'],
+])
+
 /** The transactions of one session, one after the other. */
 export class SessionTransactions {
   #current: SessionTransaction | null = null
   #count = 0
   #hasFailed = false
+  /** Whether the client has begun it: then nothing but COMMIT commits any of it. */
+  #isBlock = false
+  #isInParts = false
 
   /** The one that is open, or that an implicit one becomes. */
   get current(): SessionTransaction {
@@ -23,6 +35,8 @@ export class SessionTransactions {
       this.#count += 1
       this.#current = { id: this.#count, state: 'open' }
       this.#hasFailed = false
+      this.#isBlock = false
+      this.#isInParts = false
     }
     return this.#current
   }
@@ -37,10 +51,17 @@ export class SessionTransactions {
     return this.#current?.id ?? this.#count + 1
   }
 
+  /** Something in it may commit by itself, as a procedure does, whatever becomes of the rest. */
+  mayCommit(): void {
+    void this.current
+    this.#isInParts ||= !this.#isBlock
+  }
+
   /** A statement is complete. @param tag as CommandComplete has it @returns the transaction that it was part of */
   completed(tag: string, step: TransactionStep | undefined): SessionTransaction {
     const transaction = this.current
-    if (tag === 'COMMIT') this.#end('committed')
+    if (step === 'begin') this.#isBlock = true
+    if (tag === 'COMMIT' || COMMITTED.has(tag)) this.#end('committed')
     else if (tag === 'ROLLBACK' && step === 'rollback') this.#end('rolled_back')
     // The tag of ROLLBACK TO is the same: where the parser does not say which it was, the server's next status does.
     else if (tag === 'ROLLBACK' && step === undefined) this.#hasFailed = true
@@ -58,17 +79,23 @@ export class SessionTransactions {
   /** The server is ready for the next query. @param status its byte: I, T or E */
   ready(status: string): void {
     if (status === 'I') {
-      if (this.#current !== null) this.#end(this.#hasFailed ? 'rolled_back' : 'committed')
+      if (this.#current !== null) this.#end(this.#hasFailed ? this.#undone : 'committed')
       return
     }
     this.current.state = status === 'E' ? 'failed' : 'open'
     this.#hasFailed = status === 'E'
+    this.#isBlock = true
+  }
+
+  /** What has become of it where it was not committed to its end. */
+  get #undone(): TransactionState {
+    return this.#isInParts ? 'unknown' : 'rolled_back'
   }
 
   /** The session is over. @param isAnswered whether nothing was under way that could have committed it */
   closed(isAnswered: boolean): SessionTransaction | null {
     const transaction = this.#current
-    if (transaction !== null) this.#end(isAnswered ? 'rolled_back' : 'unknown')
+    if (transaction !== null) this.#end(isAnswered ? this.#undone : 'unknown')
     return transaction
   }
 

@@ -88,3 +88,19 @@ export type Op = {
 export function pending<T>(names: GivenNames<T>, naming: Naming<T>): NonNullable<Op['naming']> {
   return { confirm: () => names.confirm(naming), drop: () => names.drop(naming) }
 }
+
+/** What may commit a part of what it does before it fails: procedures, and what works through tables one by one or in steps. */
+const IN_PARTS: ReadonlySet<string> = new Set(['call', 'do', 'maintenance', 'unparsed', 'other'])
+
+/** Whether the server lets it commit by itself. Of several statements in one text, and of a function, it does not. */
+export function mayCommitParts({ action, statement }: Pick<Work, 'action' | 'statement'>): boolean {
+  if (statement === null) return action === 'statement'
+  const [effect, ...more] = statement.effects
+  if (effect === undefined || more.length > 0 || effect.unknownWhy.includes('view')) return false
+  const { kind, kinds = [kind], unknownWhy } = effect
+  return (
+    kinds.some((each) => IN_PARTS.has(each)) ||
+    unknownWhy.includes('server') ||
+    /\bconcurrently\b/i.test(statement.text)
+  )
+}

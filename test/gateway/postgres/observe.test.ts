@@ -10,7 +10,7 @@ import { seen, statements, type Told, type World, world } from './support.ts'
 let it: World
 beforeAll(async () => {
   it = await world({ mode: 'observe', admin: { port: 0 }, limits: { graceMs: 5_000 } })
-  await queryAsOwner(it.direct, 'create table t (id int primary key, note text)')
+  await queryAsOwner(it.direct, 'create table t (id int primary key, note text); create sequence s')
 })
 afterAll(() => it?.remove())
 
@@ -22,6 +22,7 @@ test('observe: what only reads shares events of its session; all else has an int
       await client.query("insert into t values (1, 'a')")
       await expect(client.query('select nothing from nowhere')).rejects.toMatchObject({ code: '42P01' })
       await client.query('do $$ begin end $$')
+      await client.query("select nextval('s')")
     },
     { application_name: 'observed' },
   )
@@ -42,6 +43,7 @@ test('observe: what only reads shares events of its session; all else has an int
     ["insert into t values (1, 'a')", 'success'],
     ['select nothing from nowhere', 'failure'],
     ['do $$ begin end $$', 'success'],
+    ["select nextval('s')", 'success'],
   ])
 })
 

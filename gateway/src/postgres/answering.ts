@@ -78,7 +78,7 @@ export class Answering {
 
   /** The client's message was sent. */
   sent(op: Op): void {
-    if (op.work !== null) op.work.sent = performance.now()
+    if (op.work !== null && op.work.error === null) op.work.sent = performance.now()
     if (this.#copyIn !== null) {
       if (op.kind === 'sync') return
       // What it was asked for has an outcome too.
@@ -223,7 +223,8 @@ export class Answering {
     const refusal = op.refusal
     this.transactions.failed()
     if (op.work !== null && error.sqlstate !== SYNTAX_ERROR && mayCommitParts(op.work)) this.transactions.mayCommit()
-    if (op.work !== null) this.#fails(op.work, error)
+    const failing = op.work ?? op.part ?? null
+    if (failing !== null) this.#fails(failing, error)
     op.naming?.drop()
     if (ENDS_SEGMENT.has(op.kind)) {
       op.refusal = null
@@ -231,7 +232,7 @@ export class Answering {
     }
     // Up to the next sync the server looks at nothing.
     this.#ops.shift()
-    if (op.work !== null) this.#answered.push(op.work)
+    if (failing !== null) this.#answered.push(failing)
     const at = this.#ops.findIndex(({ kind }) => kind === 'sync')
     for (const skipped of this.#ops.splice(0, at < 0 ? this.#ops.length : at)) this.#skip(skipped)
     this.#isSkipping = at < 0
@@ -250,6 +251,8 @@ export class Answering {
     op.naming?.drop()
     if (op.work === null) return
     for (const naming of op.work.prepares.values()) this.#names.statements.drop(naming)
+    // A step of it has failed: that is its end.
+    if (op.work.error !== null) return
     op.work.state = 'skipped'
     op.work.ended = performance.now()
     this.#answered.push(op.work)

@@ -48,7 +48,7 @@ export class AskedSteps {
 
   /** Nothing is executed of what waits: each step has an intent of its own. */
   release(): void {
-    this.begin(null)?.(Promise.resolve())
+    this.begin(null)?.(Promise.resolve(), null)
   }
 
   /**
@@ -56,20 +56,26 @@ export class AskedSteps {
    * @param portal its own bind, and what it was prepared by, are in its intent; of all other steps each has an intent now
    * @returns null if nothing waits; else what lets it pass, once the intent of the execution is durable
    */
-  begin(portal: Portal | null): ((begun: Promise<unknown>) => void) | null {
+  begin(portal: Portal | null): ((begun: Promise<unknown>, work: Work | null) => void) | null {
     const waiting = this.#waiting
     if (waiting.length === 0) return null
     this.#waiting = []
     const own: Promise<unknown>[] = []
+    const parts: Op[] = []
     const parsed = new Set(waiting.flatMap(({ step }) => (step?.step === 'parse' ? [step.prepared] : [])))
     for (const { op, step } of waiting) {
-      if (step === null || isPartOf(step, portal)) continue
+      if (step === null) continue
+      if (isPartOf(step, portal)) {
+        parts.push(op)
+        continue
+      }
       if (step.step === 'describe' && parsed.has(step.prepared)) continue
       const { work, begun } = this.#ends.begin(step)
       op.work = work
       own.push(begun)
     }
-    return (begun) =>
+    return (begun, executed) => {
+      if (executed !== null) for (const op of parts) op.part = executed
       this.#lane.open(
         own.length === 0 ? begun : Promise.all([...own, begun]),
         waiting.map(({ item }) => item),
@@ -78,6 +84,7 @@ export class AskedSteps {
           return this.#ends.refused(error)
         },
       )
+    }
   }
 }
 

@@ -354,7 +354,7 @@ export class Asking {
     this.#answering.asked(work)
     this.#noted(asked)
     const kind = action === 'function' ? 'function' : protocol === 'simple' ? 'query' : 'execute'
-    pass?.(isObserved ? NOT_BEGUN : begun)
+    pass?.(isObserved ? NOT_BEGUN : begun, work)
     if (isObserved) {
       this.#lane.send(frame, op(kind, work))
       return

@@ -78,6 +78,8 @@ export function newWork(
 export type Op = {
   readonly kind: 'startup' | 'query' | 'function' | 'parse' | 'bind' | 'describe' | 'close' | 'execute' | 'sync'
   work: Work | null
+  /** Of a step before an execution, whose intent holds it: that. If the step fails, the execution has. */
+  part?: Work
   /** What the client gets in the place of the error that the server gives. */
   refusal: Buffer | null
   /** What it gives a name, or takes one from. */

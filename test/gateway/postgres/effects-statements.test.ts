@@ -232,6 +232,14 @@ describe('several statements', () => {
     expect(effectsOf(`${sql}; delete from users where id = 1`)[1]!.unknownWhy).toEqual(['search_path'])
   })
 
+  it.each([
+    'select case 1 when 2 then 3 end',
+    'select 1 in (select 2)',
+    'select from public.a join public.b using (id)',
+  ])('of which one compares by what is called = by now: %s', (sql) => {
+    expect(effectsOf(`set search_path = evil, pg_catalog; ${sql}`)[1]!.unknownWhy).toEqual(['search_path'])
+  })
+
   it('of which one does not parse are not known at all, as the server executes none', () => {
     expect(effectsOf('delete from users; selec').map(({ kind }) => kind)).toEqual(['unparsed'])
   })

@@ -310,7 +310,11 @@ function definition(changes: readonly string[] = ['relation'], ...kinds: Stateme
 VISITS.IndexStmt = definition()
 VISITS.ViewStmt = definition(['view'])
 VISITS.RuleStmt = definition()
-VISITS.RenameStmt = definition()
+/** A schema takes all its tables to another name. */
+VISITS.RenameStmt = (node, scope, draft) => {
+  if (node.renameType === 'OBJECT_SCHEMA') draft.unknown('all_tables')
+  definition()(node, scope, draft)
+}
 VISITS.CreateTrigStmt = definition(['relation', 'constrrel'])
 VISITS.CreatePolicyStmt = definition(['table'])
 VISITS.AlterPolicyStmt = definition(['table'])
@@ -373,7 +377,29 @@ VISITS.pubtable = (node, scope, draft) => {
   walkRest(node, ['relation'], scope, draft)
 }
 
-VISITS.AlterTableMoveAllStmt = definition([])
+/** Definitions that concern all tables of something. */
+function ofAllTables(isOfAll: (node: SqlTree) => boolean = () => true): VisitNode {
+  return (node, scope, draft) => {
+    if (isOfAll(node)) draft.unknown('all_tables')
+    definition([])(node, scope, draft)
+  }
+}
+
+VISITS.AlterTableMoveAllStmt = ofAllTables()
+VISITS.DropdbStmt = ofAllTables()
+/** Of a template that is named, all tables are copied. */
+VISITS.CreatedbStmt = ofAllTables(({ options }) => list(options).some(({ DefElem }) => isOption(DefElem, 'template')))
+VISITS.CreatePublicationStmt = ofAllTables((node) => node.for_all_tables === true || hasSchemas(node))
+VISITS.AlterPublicationStmt = ofAllTables((node) => node.for_all_tables === true || hasSchemas(node))
+
+const isOption = (option: unknown, name: string): boolean => (option as SqlTree | undefined)?.defname === name
+
+/** Whether a publication names schemas, whose tables it does not name. */
+const hasSchemas = ({ pubobjects }: SqlTree): boolean =>
+  list(pubobjects).some(({ PublicationObjSpec }) =>
+    /^PUBLICATIONOBJ_TABLES_IN/.test(String((PublicationObjSpec as SqlTree | undefined)?.pubobjtype)),
+  )
+
 VISITS.CreateSchemaStmt = (node, scope, draft) => {
   draft.kinds.add('ddl')
   for (const each of list(node.schemaElts)) inner(each, scope, draft)
@@ -382,6 +408,12 @@ VISITS.CreateSchemaStmt = (node, scope, draft) => {
 /** A body that is a text is executed by whoever calls it; one that is SQL counts as done, as a view's query does. */
 VISITS.CreateFunctionStmt = (node, scope, draft) => {
   draft.kinds.add('ddl')
+  // The server loads the library of one in C to see whether it is there.
+  const language = list(node.options).find(({ DefElem }) => isOption(DefElem, 'language'))?.DefElem as
+    | SqlTree
+    | undefined
+  const named = (language?.arg as { String?: { sval?: string } } | undefined)?.String?.sval
+  if (named?.toLowerCase() === 'c') draft.unknown('program')
   walk(node.sql_body, scope, draft)
 }
 

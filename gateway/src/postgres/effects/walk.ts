@@ -70,6 +70,11 @@ function isNamedByWith(name: string, scope: Scope): boolean {
 export function writes(node: unknown, draft: EffectDraft): string | null {
   const table = node as SqlTree | undefined
   if (typeof table?.relname !== 'string') return null
+  // Its rule sets what an UPDATE of a row names.
+  if (table.relname === 'pg_settings' && (table.schemaname ?? 'pg_catalog') === 'pg_catalog') {
+    draft.also.add('set')
+    draft.unknown('function', 'set_config')
+  }
   const name = draft.table(partsOf(table), aliasOf(table))
   draft.writes.add(name)
   return name
@@ -128,7 +133,8 @@ VISITS.FuncCall = (node, scope, draft) => {
   const own = isOwn ? names.at(-1)! : ''
   const first = constantOf(args?.[0])
   if (own === 'nextval' || own === 'setval') {
-    const sequence = first === null ? null : parseName(first)
+    // A text of digits is the number of a sequence, not its name.
+    const sequence = first === null || /^[\s\d]*$/.test(first) ? null : parseName(first)
     if (sequence === null) draft.unknown('function', own)
     else draft.writes.add(draft.table(sequence))
   } else if (own === 'set_config') {
@@ -157,7 +163,21 @@ VISITS.A_Expr = (node, scope, draft) => {
 
 VISITS.SubLink = (node, scope, draft) => {
   operator(node.operName, draft)
+  // The operator of IN is looked up as any other.
+  if (node.subLinkType === 'ANY_SUBLINK') draft.usesSearchPath = true
   walkRest(node, ['operName'], scope, draft)
+}
+
+/** CASE with an operand compares it by the operator that is found as `=`. */
+VISITS.CaseExpr = (node, scope, draft) => {
+  if (node.arg !== undefined) draft.usesSearchPath = true
+  walk(node, scope, draft)
+}
+
+/** USING and NATURAL compare so too. */
+VISITS.JoinExpr = (node, scope, draft) => {
+  if (node.usingClause !== undefined || node.isNatural === true) draft.usesSearchPath = true
+  walk(node, scope, draft)
 }
 
 VISITS.SortBy = (node, scope, draft) => {

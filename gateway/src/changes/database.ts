@@ -30,6 +30,8 @@ export type SlotFacts = {
   /** `lost` for one that was invalidated. */
   readonly walStatus: string | null
   readonly isTemporary: boolean
+  /** Whether transactions are sent when they are prepared. */
+  readonly isTwoPhase: boolean
 }
 
 /** @returns a connection that answers questions. @throws the error of the connection */
@@ -84,14 +86,20 @@ export async function timelineLeftAt(database: string, former: number, timeline:
 /** @returns null if there is no slot of this name */
 export async function slotFacts(client: pg.Client, slot: string): Promise<SlotFacts | null> {
   const { rows } = await client.query(
-    `select plugin, database, active, confirmed_flush_lsn::text as confirmed, wal_status, temporary
+    `select plugin, database, active, confirmed_flush_lsn::text as confirmed, wal_status, temporary, two_phase
        from pg_replication_slots where slot_name = $1`,
     [slot],
   )
   const row = rows[0]
   if (row === undefined) return null
   return {
-    ...{ plugin: row.plugin, database: row.database, isActive: row.active, isTemporary: row.temporary },
+    ...{
+      plugin: row.plugin,
+      database: row.database,
+      isActive: row.active,
+      isTemporary: row.temporary,
+      isTwoPhase: row.two_phase,
+    },
     ...{ confirmedLsn: parseLsn(row.confirmed), walStatus: row.wal_status },
   }
 }

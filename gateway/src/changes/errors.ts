@@ -8,7 +8,7 @@ export const CHANGES_CODES = {
   changes_slot_missing:
     'The replication slot does not exist: to be recorded from for the first time, or to verify with. Setup makes it.',
   changes_slot_unsuitable:
-    'The replication slot belongs to another database or plugin, or would not outlive its connection.',
+    'The replication slot belongs to another database or plugin, sends what is only prepared, or would not outlive its connection.',
   changes_gap:
     'Changes were committed that this recorder can never read: the slot was dropped, moved or invalidated, or the database went back.',
   changes_identity_missing:

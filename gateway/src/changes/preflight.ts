@@ -68,6 +68,9 @@ export function checkSlot(
     new ChangesError('changes_slot_unsuitable', `The replication slot "${name}" ${why}`)
   if (slot.plugin !== 'pgoutput') throw unsuitable(`is for ${slot.plugin ?? 'physical replication'}, not for pgoutput.`)
   if (slot.database !== server.database) throw unsuitable(`belongs to the database ${slot.database}.`)
+  // What is prepared may never be committed.
+  if (slot.isTwoPhase)
+    throw unsuitable('sends transactions when they are prepared. Drop it, and run: killick-gateway changes setup')
   if (slot.isTemporary) throw unsuitable('is temporary: it would not outlive its connection.')
 }
 

@@ -297,6 +297,9 @@ test('what is missing is said in a sentence with what to do, and setup makes it'
     /^changes_slot_unsuitable: .+ is for test_decoding/,
   )
   await client.query(`select pg_drop_replication_slot('test_decoding_slot')`)
+  await client.query(`select pg_create_logical_replication_slot('two_phase_slot', 'pgoutput', false, true)`)
+  expect(await refusal(run({ slot: 'two_phase_slot' }))).toMatch(/^changes_slot_unsuitable: .+ when they are prepared/)
+  await client.query(`select pg_drop_replication_slot('two_phase_slot')`)
   await client.query(`create role plain login password 'plain'`)
   const plain = `${settings.database}`.replace(/\/\/[^@]+@/, '//plain:plain@')
   expect(await refusal(setup({ database: plain }))).toMatch(

@@ -9,7 +9,7 @@ import { openRecorderThreads, type RecorderThreads } from '../sessions/threads.t
 import { startAdmin } from './admin.ts'
 import { POSTGRES_FIELDS, type PostgresConfig } from './config.ts'
 import { type DoorTls, meet, type Visitor } from './door.ts'
-import { decideSession, loadParser } from './effects/index.ts'
+import { loadParser } from './effects/index.ts'
 import { type Identity, PostgresEvents, type PostgresFacts } from './events.ts'
 import { type OwnError, printError } from './messages.ts'
 import { makePostgresMetrics, type PostgresMetrics } from './metrics.ts'
@@ -17,6 +17,7 @@ import { passThrough } from './passthrough.ts'
 import { RefusedConnections } from './refused.ts'
 import { connectServer, type ServerConnection, ServerUnreachable } from './server-connection.ts'
 import { PostgresSession } from './session.ts'
+import { decideStartup, settingsOf } from './startup-settings.ts'
 
 /** A relay that takes connections. */
 export type PostgresRelay = {
@@ -141,7 +142,9 @@ class Relay {
         hint: 'Set sslmode=require or stronger.',
       })
     const denial =
-      packet.kind === 'startup' ? decideSession(this.#config.policy, identityOf(packet.parameters, address)) : null
+      packet.kind === 'startup'
+        ? decideStartup(this.#config.policy, identityOf(packet.parameters, address), packet.parameters)
+        : null
     if (denial !== null) return refuse({ code: 'postgres_denied', why: `${denial.rule}: ${denial.why}` })
     // Counted from now on, although the server has yet to be reached.
     const place = { ended: Promise.resolve(), isIdle: true, stop: () => socket.destroy() }
@@ -293,13 +296,6 @@ const identityOf = ({ user, database }: Readonly<Record<string, string>>, addres
   // As the server has it.
   database: database || user!,
 })
-
-/** What the first packet sets: by the setting's own name, or in `options` as `-c name=value`. */
-function settingsOf({ options = '', ...parameters }: Readonly<Record<string, string>>): [string, string][] {
-  const inOptions = [...options.matchAll(/(?:^|\s)(?:-c\s*|--)([\w.]+)=((?:\\.|[^\s\\])*)/g)]
-  const found = inOptions.map(([, name, value]): [string, string] => [name!, value!.replace(/\\(.)/g, '$1')])
-  return [...Object.entries(parameters), ...found]
-}
 
 /** What does not work as it would without the relay, so that nobody has to find out. */
 function aboutTls({ tls, server }: PostgresConfig): string[] {

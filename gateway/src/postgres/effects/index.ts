@@ -2,6 +2,6 @@
 export type { StatementEffect, TransactionStep } from './effect.ts'
 export { effectsOf } from './effects-of.ts'
 export { loadParser } from './parser.ts'
-export { decide, decideSession, matchesTable, mayDeny, type PostgresPolicy } from './policy.ts'
+export { decide, decideSession, matchesTable, mayDeny, type PolicyDenial, type PostgresPolicy } from './policy.ts'
 export { policyOf } from './policy-config.ts'
 export { reasonIn } from './reason.ts'

@@ -1,0 +1,35 @@
+// What the first packet sets, as the server reads it: nobody takes on a role by it whom the policy does not let.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { seen, type World, world } from './support.ts'
+
+let it: World
+beforeAll(async () => {
+  it = await world({ policy: { rules: [{ name: 'no-role', does: ['identity'] }] } })
+})
+afterAll(() => it?.remove())
+
+const who = (options: string) =>
+  it.with(async (client) => (await client.query('select current_user as name')).rows[0].name, { options })
+
+test.each([
+  '-c role=pg_monitor',
+  '-crole=pg_monitor',
+  '--ROLE=pg_monitor',
+  '-ec ro\\le=pg_monitor',
+  '-c work_mem=1MB -c role=pg_monitor',
+])('a role that it takes on is denied: %s', async (options) => {
+  await expect(who(options)).rejects.toMatchObject({ code: '42501' })
+  // Without a policy the server takes it.
+  await it.events()
+  await it.start({ policy: {} })
+  expect(await who(options)).toBe('pg_monitor')
+  await it.events()
+  await it.start()
+})
+
+test('any other setting is none of that', async () => {
+  const user = new URL(it.direct).username
+  expect(await who('-c work_mem=1MB -c application_name=role=x -c search_path=role')).toBe(user)
+  const refused = (await it.events()).map(seen).filter(({ action }) => action === 'postgres.session.refused')
+  expect(refused.map(({ known }) => known.code)).toEqual(Array(5).fill('postgres_denied'))
+})

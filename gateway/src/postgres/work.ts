@@ -103,6 +103,6 @@ export function mayCommitParts({ action, statement }: Pick<Work, 'action' | 'sta
   return (
     kinds.some((each) => IN_PARTS.has(each)) ||
     unknownWhy.includes('server') ||
-    /\bconcurrently\b/i.test(statement.text)
+    (kinds.includes('ddl') && /\bconcurrently\b/i.test(statement.text))
   )
 }

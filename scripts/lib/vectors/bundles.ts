@@ -58,7 +58,7 @@ export async function bundles() {
     make('of a part of a stream, whose batches are carried in part', stream, 'verified', 'complete'),
     make('of a search', search, 'verified', 'as_index_says'),
     make('the chain was not asked', whole, 'undecided', 'open', [], { ...unasked, facts: [] }),
-    make('nothing is pinned', whole, 'undecided', 'complete', [], { facts: trust.facts }),
+    make('nothing is pinned', whole, 'undecided', 'open', [], { facts: trust.facts }),
     make('the chain does not hold an anchor', whole, 'failed', 'not_judged', ['anchor_denied'], {
       ...trust,
       facts: trust.facts.map((fact) => ({ ...fact, anchored: false })),

@@ -13,7 +13,7 @@ import {
   SYSTEM,
 } from '../core/registry.ts'
 import { printTime } from '../core/time.ts'
-import { type Bounds as EntryBounds, heldAgainst } from '../verify/times.ts'
+import { boundsFrom, type Bounds as EntryBounds, heldAgainst } from '../verify/times.ts'
 import { type PinnedKey, parsePinTime } from '../verify/trust.ts'
 import type { AuditReason } from './codes.ts'
 import type { ErasureCheck } from './erasures.ts'
@@ -309,29 +309,29 @@ function differenceOf(
 
 /** When an entry came into the log, by its anchors. Times in ms. */
 class Bounds {
-  readonly #sizes: number[]
-  /** The newest time of the anchors up to each anchor, and the oldest from each on. */
-  readonly #after: number[] = []
-  readonly #by: number[]
+  /** Of each log on a chain, by rising size, and so by rising time. */
+  readonly #logs: { size: number; time: number }[][]
 
   constructor(anchors: readonly Anchor[]) {
-    const sorted = [...anchors].sort((a, b) => a.size - b.size)
-    this.#sizes = sorted.map(({ size }) => size)
-    const times = sorted.map(({ time }) => time * 1000)
-    for (const time of times) this.#after.push(Math.max(time, this.#after.at(-1) ?? 0))
-    this.#by = [...times]
-    for (let i = times.length - 2; i >= 0; i--) this.#by[i] = Math.min(this.#by[i]!, this.#by[i + 1]!)
+    const logs = Map.groupBy(anchors, ({ chainId, contract, logId }) => [chainId, contract, logId].join().toLowerCase())
+    this.#logs = [...logs.values()].map((own) =>
+      own.map(({ size, time }) => ({ size, time: 1000 * time })).sort((a, b) => a.size - b.size),
+    )
   }
 
   around(logIndex: number): EntryBounds {
-    // The first anchor that covers the entry.
-    let [low, high] = [0, this.#sizes.length]
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.#sizes[middle]! > logIndex) high = middle
-      else low = middle + 1
+    const having: number[] = []
+    const without: number[] = []
+    for (const log of this.#logs) {
+      const covering = log[firstNot(log, ({ size }) => size <= logIndex)]
+      if (covering) having.push(covering.time)
     }
-    return { after: this.#after[low - 1] ?? null, by: this.#by[low] ?? null }
+    const by = having.length === 0 ? Number.POSITIVE_INFINITY : Math.min(...having)
+    for (const log of this.#logs) {
+      const last = log[firstNot(log, ({ size, time }) => size <= logIndex && time <= by) - 1]
+      if (last) without.push(last.time)
+    }
+    return boundsFrom(without, having)
   }
 
   /** In words, how the entry is outside the key's period; null if it is not, as far as anchors show. */
@@ -344,4 +344,15 @@ class Bounds {
       return `its key is valid from ${printTime(notBefore)} on, and the entry was in the log as anchored at ${printTime(by)}`
     return null
   }
+}
+
+/** How many of a list come before the first that is not so. */
+function firstNot<T>(list: readonly T[], isSo: (one: T) => boolean): number {
+  let [low, high] = [0, list.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (isSo(list[middle]!)) low = middle + 1
+    else high = middle
+  }
+  return low
 }

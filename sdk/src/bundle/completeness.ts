@@ -8,7 +8,7 @@ import type { BundleScope } from './manifest.ts'
 import type { PlaceRun } from './reading.ts'
 import { type BundleCompleteness, type BundleDropped, type BundleGap, Few } from './verdict.ts'
 
-/** An anchor that the chain confirms: at `time` (ms) the log had `size` entries. */
+/** An anchor that the chain confirms: at `time` (ms) the log as anchored there had `size` entries. */
 export type Confirmed = { readonly size: number; readonly time: number }
 
 export class ScopeWatch {
@@ -147,7 +147,11 @@ export class ScopeWatch {
     // What comes before the range was in the log by `since`, and what comes behind it was not in the log as anchored at `until` or later.
     const isSince =
       since === null || from === 0 || confirmed.some((it) => it.size >= from && it.time <= Date.parse(since))
-    return isSince && (until === null || confirmed.some((it) => it.size <= to && it.time >= Date.parse(until)))
+    if (until === null || !isSince) return isSince
+    const end = Date.parse(until)
+    // A log that is anchored on several chains is anchored late on one of them; another may have had more by then.
+    const isAhead = confirmed.some((it) => it.size > to && it.time <= end)
+    return !isAhead && confirmed.some((it) => it.size <= to && it.time >= end)
   }
 
   #isWanted(source: string, logIndex: number): boolean {

@@ -142,7 +142,10 @@ function planSource(
 ): Planned {
   const within = anchors.filter((anchor) => anchor.size <= size)
   const from = since === undefined ? 0 : (within.findLast(({ time }) => 1000 * time <= since)?.size ?? 0)
-  const to = until === undefined ? size : (within.find(({ time }) => 1000 * time >= until)?.size ?? size)
+  // Of several chains one may have had more by then than the next anchor on another.
+  const had = until === undefined ? 0 : (within.findLast(({ time }) => 1000 * time <= until)?.size ?? 0)
+  const isEnd = (anchor: BundleAnchor) => anchor.size >= had && 1000 * anchor.time >= until!
+  const to = until === undefined ? size : (within.find(isEnd)?.size ?? size)
   const iso = (time: number | undefined) => (time === undefined ? null : new Date(time).toISOString())
   const wants: Wants = (name) => (name === source ? 'all' : 'none')
   return {

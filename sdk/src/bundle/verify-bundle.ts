@@ -8,7 +8,7 @@ import { openNote, parseNote, splitVkeys } from '../core/note.ts'
 import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { verifySignature } from '../core/signature.ts'
-import type { Bounds } from '../verify/times.ts'
+import { type Bounds, boundsFrom } from '../verify/times.ts'
 import { type AnchorFact, checkTrust, type Trust, weightiest } from '../verify/trust.ts'
 import type { Missing } from '../verify/verdict.ts'
 import { type Confirmed, ScopeWatch } from './completeness.ts'
@@ -197,8 +197,10 @@ class Verification {
     const { scope, anchors, made } = this.#manifest
     const checkpoint = this.#checkpoint()
     const asked = await this.#ask()
-    const confirmed = asked.flatMap(({ held, size, time }): Confirmed[] => (held ? [{ size, time: 1000 * time }] : []))
-    const keys = new BundleKeys(this.#trust.sourceKeys ?? [], (logIndex) => boundsOf(confirmed, logIndex))
+    // Anybody can anchor an old root of this log in a log of their own, as late as they like.
+    const pinned = confirmedOf(asked.filter((anchor) => anchor.pinned))
+    const times = (this.#trust.logs ?? []).length > 0 ? pinned : confirmedOf(asked)
+    const keys = new BundleKeys(this.#trust.sourceKeys ?? [], (logIndex) => boundsOf(times, logIndex))
     const watch = new ScopeWatch(scope)
     const silence = new PromiseWatch()
     const { primitives = PORTABLE, onEvent = null } = this.#options
@@ -217,7 +219,7 @@ class Verification {
         this.#faults.add({ reason: 'anchor_mismatch', file: 'manifest.json', code: `${anchor.chainId}/${anchor.size}` })
     }
     const isSound = this.#faults.count === 0
-    const completeness = watch.finish(walk.size, confirmed, isSound)
+    const completeness = watch.finish(walk.size, pinned, isSound)
     const missing = isSound ? this.#missing(checkpoint?.isPinned ?? false, asked, keys, walk.size) : []
     return {
       outcome: isSound ? (missing.length === 0 ? 'verified' : 'undecided') : 'failed',
@@ -407,10 +409,11 @@ function heldOf(anchor: BundleAnchor, facts: readonly AnchorFact[]): boolean | n
   return fact.genuineCode && fact.anchored && fact.located !== false
 }
 
-/** @param confirmed by rising size */
-function boundsOf(confirmed: readonly Confirmed[], logIndex: number): Bounds {
-  return {
-    after: confirmed.findLast(({ size }) => size <= logIndex)?.time ?? null,
-    by: confirmed.find(({ size }) => size > logIndex)?.time ?? null,
-  }
+const confirmedOf = (anchors: readonly JudgedBundleAnchor[]): Confirmed[] =>
+  anchors.flatMap(({ held, size, time }) => (held ? [{ size, time: 1000 * time }] : []))
+
+const boundsOf = (confirmed: readonly Confirmed[], logIndex: number): Bounds => {
+  const times = (isWithout: boolean) =>
+    confirmed.filter(({ size }) => size <= logIndex === isWithout).map(({ time }) => time)
+  return boundsFrom(times(true), times(false))
 }

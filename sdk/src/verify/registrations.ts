@@ -19,7 +19,7 @@ import { printTime } from '../core/time.ts'
 import { kidsOf } from './checks.ts'
 import type { Engine } from './engine.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
-import { type Bounds, heldAgainst } from './times.ts'
+import { type Bounds, boundsFrom, heldAgainst } from './times.ts'
 import type { KeyFindings, RegistrationFault } from './values.ts'
 import type { KeyWord } from './verdict.ts'
 
@@ -139,11 +139,7 @@ function wordsOf({ registration, logIndex }: RegistryEntry, anchors: readonly Co
 function boundsAt(logIndex: number, anchors: readonly Covering[]): Bounds {
   const times = (isWithout: boolean) =>
     anchors.filter(({ size }) => size <= logIndex === isWithout).map(({ time }) => time)
-  const [before, since] = [times(true), times(false)]
-  return {
-    after: before.length === 0 ? null : Math.max(...before),
-    by: since.length === 0 ? null : Math.min(...since),
-  }
+  return boundsFrom(times(true), times(false))
 }
 
 const isOutside = (bounds: Bounds, { notBefore, notAfter }: RegisteredKey) =>

@@ -11,6 +11,17 @@ import type { Times } from './verdict.ts'
  */
 export type Bounds = { readonly after: number | null; readonly by: number | null }
 
+/**
+ * The bounds that anchors of one log give an entry.
+ * @param without block times, ms, of anchors of the log without the entry @param having of those with it
+ */
+export function boundsFrom(without: readonly number[], having: readonly number[]): Bounds {
+  const by = having.length === 0 ? null : Math.min(...having)
+  // Of several chains one may be late: its anchor is without an entry that another had shown by then.
+  const before = without.filter((time) => by === null || time <= by)
+  return { after: before.length === 0 ? null : Math.max(...before), by }
+}
+
 /** Whether something that happened within bounds happened within a period; `open`: the bounds leave that undecided. */
 export function heldAgainst(
   { after, by }: Bounds,

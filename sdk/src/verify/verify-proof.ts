@@ -11,7 +11,7 @@ import { type Erased, erased } from './erasures.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
 import { type Covering, type Ground, registered } from './registrations.ts'
 import { succeeded } from './succession.ts'
-import { type Bounds, claimedTime, timesOf } from './times.ts'
+import { type Bounds, boundsFrom, claimedTime, timesOf } from './times.ts'
 import { checkTrust, type Trust } from './trust.ts'
 import type { CheckName } from './values.ts'
 import type { Check, Level, Missing, RestsOn, Verdict } from './verdict.ts'
@@ -193,10 +193,10 @@ function anchorLog(anchor: Anchor, proof: Proof, trust: Trust): Finding<'anchor.
 
 function boundsOf(standing: readonly Judged[]): Bounds {
   const befores = standing.flatMap(({ earlier }) => (earlier ? [earlier.time] : []))
-  return {
-    after: befores.length === 0 ? null : Math.max(...befores),
-    by: standing.length === 0 ? null : Math.min(...standing.map(({ time }) => time)),
-  }
+  return boundsFrom(
+    befores,
+    standing.map(({ time }) => time),
+  )
 }
 
 /**

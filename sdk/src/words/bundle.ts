@@ -132,8 +132,8 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
           ...(events > 0 ? [count(events, 'event')] : []),
           ...(entries > 0 ? [`${number(entries)} ${entries === 1 ? 'entry' : 'entries'} of the log`] : []),
         ].join(' and ')}.`,
-      open: 'Nothing of the range is missing, but no confirmed anchor shows that it reaches as far as the times that were asked for.',
-      notReached: 'No confirmed anchor shows that it reaches as far as the times that were asked for.',
+      open: 'Nothing of the range is missing, but no confirmed anchor of a pinned log shows that it reaches as far as the times that were asked for.',
+      notReached: 'No confirmed anchor of a pinned log shows that it reaches as far as the times that were asked for.',
       as_index_says: (origin) =>
         `These are the events that ${origin ?? 'the service'} found. That there are no others is its word, and nothing here can show it.`,
       not_judged: 'Something in it does not hold, so nothing can be said of what is missing.',

@@ -34,6 +34,10 @@ const LINES = `
   tables as (
     select c.*, case when c.relispartition then regexp_replace(c.relname, '_\\d+', '_#') else c.relname end as name
     from pg_class c where relnamespace = (select oid from spaces)),
+  -- Functions of extensions, in code that somebody has loaded. Anything else can be made part of an extension that is there already.
+  loaded as (
+    select p.oid from pg_proc p join pg_language l on l.oid = prolang
+    where lanname = 'c' and exists (select from pg_depend where objid = p.oid and classid = 'pg_proc'::regclass and deptype = 'e')),
   grants (what, acl, owner) as (
     select 'schema', nspacl, nspowner from pg_namespace where nspname = 'killick'
     union all select relkind::text || ' ' || name, relacl, relowner from tables
@@ -102,18 +106,17 @@ const LINES = `
     select format('event trigger %s, %s', evtname, evtevent) from pg_event_trigger where evtevent = 'login' and evtenabled <> 'D'
     union all
     -- Names that are looked for before any of the schema's own.
-    select format('%s added to pg_catalog', proname) from pg_proc p where pronamespace = 'pg_catalog'::regnamespace and p.oid >= 16384
-      and not exists (select from pg_depend where objid = p.oid and classid = 'pg_proc'::regclass and deptype = 'e')
+    select format('%s added to pg_catalog', proname) from pg_proc p where pronamespace = 'pg_catalog'::regnamespace and p.oid >= 16384 and p.oid not in (select oid from loaded)
     union all
     select format('%s added to pg_catalog', relname) from pg_class c where relnamespace = 'pg_catalog'::regnamespace and c.oid >= 16384
-      and not exists (select from pg_depend where objid = c.oid and classid = 'pg_class'::regclass and deptype = 'e')
+      and (relname in (select relname from tables) or not exists (select from pg_depend where objid = c.oid and classid = 'pg_class'::regclass and deptype = 'e'))
     union all
     select format('%s added to pg_catalog', oprname) from pg_operator o where oprnamespace = 'pg_catalog'::regnamespace and o.oid >= 16384
-      and not exists (select from pg_depend where objid = o.oid and classid = 'pg_operator'::regclass and deptype = 'e')
+      and oprcode::oid not in (select oid from loaded)
     union all
     select format('cast from %s to %s added', castsource::regtype, casttarget::regtype) from pg_cast c
     where castsource < 16384 and casttarget < 16384 and (c.oid >= 16384 or castfunc >= 16384)
-      and not exists (select from pg_depend where objid = c.oid and classid = 'pg_cast'::regclass and deptype = 'e')
+      and castfunc not in (select oid from loaded)
     union all
     select format('%s in pg_catalog replaced', proname) from pg_proc p join pg_language l on l.oid = prolang
     where pronamespace = 'pg_catalog'::regnamespace and p.oid < 16384
@@ -124,6 +127,21 @@ const LINES = `
     select format('aggregate %s in pg_catalog replaced', aggfnoid::regproc) from pg_aggregate
     where aggfnoid::oid < 16384 and greatest(aggtransfn::oid, aggfinalfn::oid, aggcombinefn::oid, aggserialfn::oid, aggdeserialfn::oid,
       aggmtransfn::oid, aggminvtransfn::oid, aggmfinalfn::oid) >= 16384
+    union all
+    -- How indexes, sorting and ranges compare: what lies here lies to one query and not to another, and no row is altered.
+    select format('comparison of %s in pg_catalog replaced', opfname) from pg_amproc join pg_opfamily f on f.oid = amprocfamily
+    where f.oid < 16384 and amproc::oid >= 16384 and amproc::oid not in (select oid from loaded)
+    union all
+    select format('operator of %s in pg_catalog replaced', opfname) from pg_amop join pg_opfamily f on f.oid = amopfamily join pg_operator o on o.oid = amopopr
+    where f.oid < 16384 and amopopr >= 16384 and oprcode::oid not in (select oid from loaded)
+    union all
+    select format('operator class %s made a default', opcname) from pg_opclass c where c.oid >= 16384 and opcdefault and opcintype < 16384
+      and opcintype in (select opcintype from pg_opclass where oid < 16384 and opcmethod = c.opcmethod)
+    union all
+    select format('range %s in pg_catalog replaced', rngtypid::regtype) from pg_range where rngtypid < 16384 and greatest(rngcanonical::oid, rngsubdiff::oid) >= 16384
+    union all
+    select format('collation of %s.%s: %s', name, attname, attcollation::regcollation) from tables join pg_attribute a on attrelid = tables.oid
+      join pg_type t on t.oid = atttypid where attnum > 0 and not attisdropped and attcollation <> typcollation
   ) all_lines group by line`
 
 /** The lines of a schema, sorted; of partitions as many as one of each has. */

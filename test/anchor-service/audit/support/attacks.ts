@@ -438,6 +438,21 @@ export const SCHEMA: readonly [what: string, sql: string][] = [
     `set allow_system_table_mods = on; create function pg_catalog.sha256(text) returns bytea language sql as 'select null::bytea'`,
   ],
   [
+    'a name of PostgreSQL’s taken, as if by an extension',
+    `set allow_system_table_mods = on; create function pg_catalog.sha256(text) returns bytea language sql as 'select null::bytea';
+     alter extension plpgsql add function pg_catalog.sha256(text)`,
+  ],
+  [
+    'a table in front of one, as if by an extension',
+    `set allow_system_table_mods = on; create view pg_catalog.equivocations as select * from killick.equivocations where false;
+     alter extension plpgsql add view pg_catalog.equivocations`,
+  ],
+  [
+    'a cast added, as if by an extension',
+    `create function public.other(bytea) returns text language sql as $$ select '' $$; create cast (bytea as text) with function public.other(bytea);
+     alter extension plpgsql add cast (bytea as text)`,
+  ],
+  [
     'a function of PostgreSQL’s replaced',
     `set allow_system_table_mods = on; create or replace function pg_catalog.sha256(bytea) returns bytea language sql immutable
        as $$ select case when $1 = '' then '' else pg_catalog.sha256($1) end $$`,
@@ -452,6 +467,29 @@ export const SCHEMA: readonly [what: string, sql: string][] = [
     `create function public.never(text, text) returns boolean language sql as 'select false';
      update pg_operator set oprcode = 'public.never(text, text)'::regprocedure where oid = '=(text, text)'::regoperator`,
   ],
+  [
+    'how PostgreSQL’s indexes compare replaced',
+    `create function public.lies(text, text) returns int language plpgsql immutable as
+       $$ begin return case when current_query() like '%with covering%' then 1 else bttextcmp($1, $2) end; end $$;
+     update pg_amproc set amproc = 'public.lies(text, text)'::regprocedure where amproc = 'bttextcmp'::regproc`,
+  ],
+  [
+    'an operator of PostgreSQL’s indexes replaced',
+    `create operator public.<<< (leftarg = bytea, rightarg = bytea, function = bytealt);
+     update pg_amop set amopopr = 'public.<<<(bytea, bytea)'::regoperator where amopopr = '<(bytea, bytea)'::regoperator`,
+  ],
+  [
+    'another order made that of a type',
+    `update pg_opclass set opcdefault = false where opcintype = 'bytea'::regtype and opcmethod = (select oid from pg_am where amname = 'btree');
+     create operator class public.other default for type bytea using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=,
+       operator 5 >, function 1 byteacmp(bytea, bytea)`,
+  ],
+  [
+    'PostgreSQL’s form of a range replaced',
+    `create function public.form(int8range) returns int8range language plpgsql immutable as 'begin return $1; end';
+     update pg_range set rngcanonical = 'public.form'::regproc where rngtypid = 'int8range'::regtype`,
+  ],
+  ['a collation', 'alter table equivocations alter refused type text collate "C"'],
   [
     'an operator of PostgreSQL’s added',
     `create function public.never(text, bytea) returns boolean language sql as 'select false'; set allow_system_table_mods = on;

@@ -1,7 +1,7 @@
 // How far a bundle of a period reaches rests on anchors. Whoever makes a bundle chooses which it names, and anybody can anchor an old root of a
 // log under a log id of their own, as late as they like.
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openApi } from '@killick/sdk/audit'
@@ -233,3 +233,31 @@ describe('a ledger that is anchored in two logs, in one of them late', () => {
     expect(judged.times!.after! <= judged.times!.by!).toBe(true)
   })
 })
+
+test('of silence no more is said than what registrations in the bundle promise', async () => {
+  const signer = newSigner()
+  const producer = new Producer('beta', signer)
+  const start = Date.now() - 600_000
+  const say = async (times: readonly number[]) => {
+    const inputs = times.map((_, i) => sampleEvent(i))
+    const batch = await producer.batch(inputs, { times: times.map((each) => start + 1000 * each) })
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+  await register(service.url, 'beta', [{ jwk: signer.jwk }], { heartbeat: 300 })
+  await say([0, 10])
+  await register(service.url, 'beta', [], { heartbeat: 60 })
+  await say([20, 220])
+  const out = join(folder, 'beta.bundle')
+  expect((await killick(['bundle', '--bare', '--out', out, '--source', 'beta'], { env })).code).toBe(0)
+  expect((await killick(['verify', out])).out).toMatch(/^SILENCE: 1 time a stream said nothing/m)
+  // Its maker leaves out what the registration that made the promise shorter says.
+  const { manifest, lines } = unpack(readFileSync(out))
+  const at = lines.findLastIndex((line, i) => line.startsWith('E ') && isOwn(lines[i - 1]!))
+  writeFileSync(out, pack(manifest, lines.toSpliced(at, 1)))
+  expect((await killick(['verify', out])).out).toMatch(
+    /^NO SILENCE beyond what the registrations in it promise, by the recorders’ own clocks/m,
+  )
+})
+
+const isOwn = (line: string) => Buffer.from(line.split('.')[1]!, 'base64url').includes('"iss":"killick"')

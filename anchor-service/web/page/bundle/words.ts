@@ -53,7 +53,8 @@ export function english({ number, time, list }: Printer) {
         `${phrases.silence.found(n)}, ${phrases.silence.basis(pairs, streams)}.`,
       title: 'When nothing was said',
       fact: 'Promised signs of life',
-      none: (pairs: number, streams: number) => `All kept, ${phrases.silence.basis(pairs, streams)}`,
+      none: (pairs: number, streams: number) =>
+        `All kept that the registrations in it promise, ${phrases.silence.basis(pairs, streams)}`,
     },
     erasures: 'What was erased',
     dropped: 'What was dropped',
@@ -238,7 +239,8 @@ export function german({ number, time, list }: Printer): BundleWords {
       reason: (n, pairs, streams) => `${phrases.silence.found(n)}, ${phrases.silence.basis(pairs, streams)}.`,
       title: 'Wann nichts gesagt wurde',
       fact: 'Versprochene Lebenszeichen',
-      none: (pairs, streams) => `Alle eingehalten, ${phrases.silence.basis(pairs, streams)}`,
+      none: (pairs, streams) =>
+        `Alle eingehalten, die Registrierungen darin versprechen, ${phrases.silence.basis(pairs, streams)}`,
     },
     erasures: 'Was gelöscht wurde',
     dropped: 'Ereignisse, die ganz gelöscht wurden',

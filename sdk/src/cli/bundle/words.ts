@@ -106,7 +106,8 @@ export function silenceLines({ silences }: BundleVerdict): Text[] {
   const { pairs, streams, found, foundCount } = silences
   const told = PHRASES.silence
   const basis = told.basis(pairs, streams)
-  if (foundCount === 0) return [text`${paint(['bold', 'green'], 'NO SILENCE')} beyond what was promised, ${basis}`]
+  if (foundCount === 0)
+    return [text`${paint(['bold', 'green'], 'NO SILENCE')} beyond what the registrations in it promise, ${basis}`]
   return [
     text`${paint(['bold', 'red'], 'SILENCE')}: ${told.found(foundCount)}, ${basis}`,
     ...found.slice(0, LISTED).map((each) => text`  · ${told.one(each)}`),

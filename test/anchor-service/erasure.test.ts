@@ -3,7 +3,19 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseProof, verifyProof } from '@killick/sdk'
 import { auditLedger, openApi } from '@killick/sdk/audit'
-import { type EventInput, nodePrimitives, parseEvent } from '@killick/sdk/core'
+import {
+  type EventInput,
+  erasedLeaf,
+  erasureFields,
+  hideFields,
+  nodePrimitives,
+  parseBatchHeader,
+  parseEvent,
+  printCheckpoint,
+  printProof,
+  rootFromInclusion,
+  signNote,
+} from '@killick/sdk/core'
 import { inWords } from '@killick/sdk/words'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ownChecks } from '../../anchor-service/src/audit/checks.ts'
@@ -160,6 +172,59 @@ describe('a subject is erased', () => {
     expect(verifyProof(twice, { logKeys: [service.vkey] }).event!.erasures).toHaveLength(1)
     const unpinned = verifyProof(proof, {})
     expect(unpinned.checks.find((check) => check.id === 'event.erasure')).toMatchObject({ reason: 'not_pinned' })
+  })
+
+  test('an order that somebody has made up erases nothing where no key of the log is pinned', async () => {
+    const [{ leafHash, token }] = (await search('target=o-8')) as [{ leafHash: string; token: string }]
+    const proof = parseProof((await call(service.url, `/v1/proofs/${leafHash}`)).text)
+    const event = parseEvent(token)
+    const digests = event.disclosures
+      .filter(({ name }) => name === 'context')
+      .map(({ text }) => nodePrimitives.digest(text))
+    const stranger = new Producer('killick', newSigner(), 'system')
+    const root = erasedLeaf({ leafHash: event.leafHash, digests })
+    const order = {
+      legalBasis: 'GDPR Art. 17(1)',
+      order: 'E-13',
+      fields: null,
+      count: 1,
+      policy: null,
+      confirmed: null,
+    }
+    const said = erasureFields({ id: randomUUID(), reason: 'asked for', root, ...order })
+    const { header, tokens } = await stranger.batch([{ actor: { type: 'user', id: 'x' }, ...said }])
+    const { index, origin } = proof.log
+    const size = index + 2
+    // Any tree in which that entry comes behind the event.
+    const log = { index: index + 1, path: [] as (typeof root)[] }
+    while (rootFromInclusion(parseBatchHeader(header).leafHash, log.index, size, log.path) === null) log.path.push(root)
+    const made = rootFromInclusion(parseBatchHeader(header).leafHash, log.index, size, log.path)!
+    const text = printCheckpoint({ origin, size, root: made })
+    const checkpoint = signNote(text, 'anybody', new Uint8Array(32), () => new Uint8Array(64))
+    const forged = {
+      ...proof,
+      event: hideFields(event, ['action', 'actor', 'targets', 'outcome']),
+      erasures: [
+        {
+          event: tokens[0]!,
+          header,
+          index: log.index,
+          path: log.path,
+          checkpoint,
+          entry: { index: 0, digests, path: [] },
+        },
+      ],
+    }
+    const sourceKeys = [{ source: 'shop', jwk: producer.signer.jwk }]
+    const verdict = verifyProof(parseProof(printProof(forged)), { sourceKeys })
+    expect(verdict).toMatchObject({ outcome: 'undecided', event: { hiddenFields: 1, erasedFields: 0, erasures: [] } })
+    const { checks } = inWords(verdict)
+    expect(checks.find(({ id }) => id === 'event.fields')).toMatchObject({ reason: 'fields_hidden' })
+    expect(checks.find(({ id }) => id === 'event.erasure')).toMatchObject({
+      reason: 'not_pinned',
+      detail: expect.stringContaining('By the word of this proof alone'),
+    })
+    expect(verifyProof(forged, { sourceKeys, logKeys: [service.vkey] }).outcome).toBe('failed')
   })
 
   test('an erasure that does not hold fails the proof', async () => {

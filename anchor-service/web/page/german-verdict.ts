@@ -136,7 +136,8 @@ export function germanVerdict({ time, number, parser, silence }: Means): Verdict
       'event.erasure': {
         ...unread,
         ok: ({ erasures }) => erasures.map(erasure).join('; '),
-        not_pinned: ({ erasures }) => `Nach Angabe des Prüfprotokolls selbst: ${erasures.map(erasure).join('; ')}`,
+        not_pinned: ({ erasures }) =>
+          `Nur nach Angabe dieses Nachweises, da kein Schlüssel des Logs festgelegt ist: ${erasures.map(erasure).join('; ')}`,
         erasure_invalid: (fault) => `Eine Löschung ist nicht belegt: ${erasureFault(fault)}`,
       },
       'event.signature': {

@@ -15,7 +15,7 @@ import { type Finding, fail, pass, skip } from './finding.ts'
 import type { Trust } from './trust.ts'
 import type { ErasureWord } from './values.ts'
 
-/** What the carried erasures say, and the digests that they name; none if they do not hold. */
+/** What the carried erasures say, and the digests that they name; none if they do not hold, or if nobody has shown that the log says so. */
 export type Erased = {
   readonly finding: Finding<'event.erasure'>
   readonly words: readonly ErasureWord[]
@@ -37,15 +37,15 @@ export function erased(
   const digests = new Set<string>()
   const words: ErasureWord[] = []
   const told = new Set<string>()
-  const wrong = (finding: Finding<'event.erasure'>): Erased => ({ finding, words: [], digests: new Set() })
+  const without = (finding: Finding<'event.erasure'>): Erased => ({ finding, words: [], digests: new Set() })
   const pinned = splitVkeys(trust.logKeys ?? []).supported
   try {
     for (const one of carried) {
       const { token, what, signed } = read(one, event, proof, pinned, engine)
-      if (what !== null) return wrong(fail('erasure_invalid', { what, entry: one.index }))
+      if (what !== null) return without(fail('erasure_invalid', { what, entry: one.index }))
       const isOf = (digest: string) => event.digests.includes(digest) && !shown.has(digest)
       if (!one.entry.digests.every(isOf))
-        return wrong(fail('erasure_invalid', { what: 'not_hidden', entry: one.index }))
+        return without(fail('erasure_invalid', { what: 'not_hidden', entry: one.index }))
       for (const digest of one.entry.digests) digests.add(digest)
       // One that is carried twice, as under two checkpoints, is one erasure.
       const name = `${one.index}/${one.entry.index}`
@@ -56,10 +56,11 @@ export function erased(
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     const { code, message } = error
-    return wrong(fail('erasure_invalid', { what: 'unreadable', refusal: { code, message } }))
+    return without(fail('erasure_invalid', { what: 'unreadable', refusal: { code, message } }))
   }
   const values = { erasures: words, fields: digests.size }
-  return { finding: pinned.length > 0 ? pass(values) : skip('not_pinned', values), words, digests }
+  // Without a key of the log anybody can have made them up, to pass off as erased what they hide.
+  return pinned.length > 0 ? { finding: pass(values), words, digests } : without(skip('not_pinned', values))
 }
 
 function read(
@@ -97,7 +98,7 @@ function read(
   return { token, what, signed } as const
 }
 
-/** Whether a pinned key of the log signed a checkpoint; true where none is pinned: then it is the ledger's word. */
+/** Whether a pinned key of the log signed a checkpoint; true where none is pinned: then nothing rests on it. */
 function isSignedBy(note: string, origin: string, pinned: readonly string[], verify: Engine['verify']): boolean {
   if (pinned.length === 0) return true
   try {

@@ -121,7 +121,8 @@ export function english({ time, number }: Print = { time: (iso) => iso, number: 
       'event.erasure': {
         ...unread,
         ok: ({ erasures }) => erasures.map(erasure).join('; '),
-        not_pinned: ({ erasures }) => `By the ledger’s own word: ${erasures.map(erasure).join('; ')}`,
+        not_pinned: ({ erasures }) =>
+          `By the word of this proof alone, as no key of the log is pinned: ${erasures.map(erasure).join('; ')}`,
         erasure_invalid: (fault) => `An erasure does not hold: ${erasureFault(fault)}`,
       },
       'event.signature': {

@@ -26,6 +26,17 @@ const OF_SQL = `age,anytextcat,bit_length,col_description,date_part,int8pl_inet,
 const NEWER = 6431
 
 /**
+ * What the lines below are printed from. A view of the owner's in front of one of them could keep back what it likes, itself too; that a
+ * name is PostgreSQL's own is looked up without any of them.
+ */
+const CATALOGUES =
+  `pg_aggregate,pg_am,pg_amop,pg_amproc,pg_attrdef,pg_attribute,pg_cast,pg_class,pg_constraint,pg_database,pg_db_role_setting,
+  pg_default_acl,pg_depend,pg_event_trigger,pg_index,pg_inherits,pg_language,pg_namespace,pg_opclass,pg_operator,pg_opfamily,pg_policy,pg_proc,
+  pg_range,pg_rewrite,pg_sequence,pg_statistic_ext,pg_trigger,pg_type`
+    .split(',')
+    .map((name) => name.trim())
+
+/**
  * One line for each object. `owner` is nobody's name but that of the schema's owner; names that PostgreSQL gives to what it makes
  * by itself are left out.
  */
@@ -127,6 +138,9 @@ const LINES = `
     select format('aggregate %s in pg_catalog replaced', aggfnoid::regproc) from pg_aggregate
     where aggfnoid::oid < 16384 and greatest(aggtransfn::oid, aggfinalfn::oid, aggcombinefn::oid, aggserialfn::oid, aggdeserialfn::oid,
       aggmtransfn::oid, aggminvtransfn::oid, aggmfinalfn::oid) >= 16384
+    union all
+    select format('%s in pg_catalog replaced', name) from (values ${CATALOGUES.map((name) => `('${name}', 'pg_catalog.${name}'::regclass::oid)`).join(', ')}) as catalogues (name, oid)
+    where catalogues.oid >= 16384
     union all
     -- How indexes, sorting and ranges compare: what lies here lies to one query and not to another, and no row is altered.
     select format('comparison of %s in pg_catalog replaced', opfname) from pg_amproc join pg_opfamily f on f.oid = amprocfamily

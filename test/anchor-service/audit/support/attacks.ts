@@ -448,6 +448,14 @@ export const SCHEMA: readonly [what: string, sql: string][] = [
      alter extension plpgsql add view pg_catalog.equivocations`,
   ],
   [
+    'a policy behind catalogues that do not show it',
+    `create policy p on shares using (true); set allow_system_table_mods = on;
+     alter table pg_catalog.pg_policy rename to pg_policies_of_old; alter table pg_catalog.pg_class rename to pg_classes_of_old;
+     create view pg_catalog.pg_policy as select * from pg_catalog.pg_policies_of_old where false;
+     create view pg_catalog.pg_class as select * from pg_catalog.pg_classes_of_old where oid < 16384 or relnamespace <> 11;
+     grant select on pg_catalog.pg_policy, pg_catalog.pg_class to public`,
+  ],
+  [
     'a cast added, as if by an extension',
     `create function public.other(bytea) returns text language sql as $$ select '' $$; create cast (bytea as text) with function public.other(bytea);
      alter extension plpgsql add cast (bytea as text)`,

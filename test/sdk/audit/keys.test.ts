@@ -131,12 +131,13 @@ describe('a real service', () => {
     fresh.advance()
     const log = { chainId: 1, contract: `0x${'1'.repeat(40)}`, logId: `0x${'2'.repeat(64)}` }
     let time = 0
-    const anchors = () => [
-      {
-        ...{ ...log, target: 'main', state: 'final', size: Number(covered.size), root: printHash(covered.root), time },
-        ...{ transaction: `0x${'3'.repeat(64)}`, block: 1, confirmations: 9, gasUsed: null, fee: null, events: 1 },
-      },
-    ]
+    const rowOf = (place: typeof log, { size, root }: typeof covered, seconds: number) => ({
+      ...{ ...place, target: 'main', state: 'final', size: Number(size), root: printHash(root), time: seconds },
+      ...{ transaction: `0x${'3'.repeat(64)}`, block: 1, confirmations: 9, gasUsed: null, fee: null, events: 1 },
+    })
+    /** Of another chain. */
+    let others: object[] = []
+    const anchors = () => [rowOf(log, covered, time), ...others]
     const proxy = await listen(async (request, response) => {
       if (request.url!.startsWith('/v1/anchors'))
         return response.end(JSON.stringify({ anchors: anchors(), next: null }))
@@ -154,6 +155,11 @@ describe('a real service', () => {
         /valid until 2099-01-01T00:00:00.000Z, and the entry was not yet in the log/,
       )
       expect(first).toMatchObject({ source: 'billing', seq: 3, logIndex: Number(covered.size) })
+      // Another chain had the entry in time; this one was late.
+      const newest = parseCheckpoint((await call(service.url, '/checkpoint')).text)
+      others = [rowOf({ ...log, chainId: 2 }, newest, Date.parse(NOT_AFTER) / 1000)]
+      expect([...(await audit(proxy.url)).failed]).toEqual([])
+      others = []
 
       // The last batch came after the anchor, and the others before it.
       const at = (hours: number) => new Date((time + 3_600 * hours) * 1000).toISOString()

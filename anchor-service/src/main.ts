@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs'
 import { printable } from '@killick/sdk/core'
 import type { AnchoringDeps } from './anchor/anchoring.ts'
 import { loadConfig } from './config.ts'
@@ -24,8 +25,21 @@ erase --after-restore
          any time, it goes on from there
 reindex  makes what events are found by again from the events, beside running services; ended at any time, it goes on from there
 
-Everything is set by environment variables; the comments of src/config.ts list them all.
+Everything is set by environment variables; the comments of src/config.ts, in the published package of src/config.d.ts, list them all.
+killick-anchor-service --version prints the version.
 `
+
+const COMMANDS = [
+  'serve',
+  'worker',
+  'deploy',
+  'handover',
+  'accept-head',
+  'succeed',
+  'rebuild-registry',
+  'reindex',
+  'erase',
+]
 
 /** What `deploy` is there to find out. */
 const NOT_YET = `0x${'0'.repeat(40)}`
@@ -34,8 +48,10 @@ const NOT_YET = `0x${'0'.repeat(40)}`
 async function main(args: readonly string[]): Promise<void> {
   const [command = 'serve', ...more] = args
   const print = (text: string) => void process.stdout.write(text)
-  if (command === '--help' || command === '-h') {
+  if (command === 'help' || args.some((arg) => arg === '--help' || arg === '-h')) {
     print(HELP)
+  } else if ((command === '--version' || command === '-v') && more.length === 0) {
+    print(`${version()}\n`)
   } else if (command === 'serve' && more.length === 0) {
     const config = loadConfig()
     const { startService } = await import('./service.ts')
@@ -70,9 +86,14 @@ async function main(args: readonly string[]): Promise<void> {
     const config = loadConfig()
     print(await (await import('./commands/erase.ts')).eraseAfterRestore(config))
   } else {
-    throw new StartError(`Unknown command "${args.join(' ')}".\n\n${HELP}`)
+    const said = args.join(' ')
+    const fault = COMMANDS.includes(command) ? `"${said}" is not how ${command} is called` : `Unknown command "${said}"`
+    throw new StartError(`${fault}.\n\n${HELP}`)
   }
 }
+
+/** The version of this package. */
+const version = (): string => JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 
 /** A third of what a service loads is there to anchor; one that anchors nowhere does without. */
 const startAnchoring = async (deps: AnchoringDeps) => (await import('./anchor/index.ts')).startAnchoring(deps)

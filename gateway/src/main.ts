@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { printable } from '@killick/sdk/core'
 import { readCollectorConfig } from './config.ts'
@@ -26,15 +27,20 @@ http     a reverse proxy: records the requests that clients make of a server, be
 postgres stands between clients and a PostgreSQL server, and records each statement before the server sees it
 
 The comments of src/config.ts, for mcp those of src/mcp/config.ts, for changes those of src/changes/config.ts, for http those of
-src/proxy/config.ts, for postgres those of src/postgres/config.ts, describe every member of the configuration.
+src/proxy/config.ts, for postgres those of src/postgres/config.ts, describe every member of the configuration; in the published
+package these files end in .d.ts. killick-gateway --version prints the version.
 `
+
+const COMMANDS = ['collect', 'key', 'check', 'map', 'mcp', 'mcp-http', 'changes', 'http', 'postgres']
 
 async function main(args: readonly string[]): Promise<void> {
   const [command, flag, file, ...more] = args
   const print = (text: string) => void process.stdout.write(text)
   const hasFile = flag === '--config' && file !== undefined && more.length === 0
-  if (command === '--help' || command === '-h' || command === undefined) {
+  if (command === undefined || command === 'help' || (command !== 'changes' && asksForHelp(args))) {
     print(HELP)
+  } else if ((command === '--version' || command === '-v') && args.length === 1) {
+    print(`${version()}\n`)
   } else if (command === 'key' && args.length === 1) {
     const { key, entry } = makeEmitterKey()
     print(`key for the emitter, shown only now:   ${key}\nentry for "keys" of its configuration:  ${entry}\n`)
@@ -87,9 +93,18 @@ async function main(args: readonly string[]): Promise<void> {
       if (left > 0) print(`${left} ${left === 1 ? 'event waits' : 'events wait'} in the spool for the ledger\n`)
     })
   } else {
-    throw new GatewayStartError('gateway_start_failed', `Unknown command "${args.join(' ')}".\n\n${HELP}`)
+    const said = args.join(' ')
+    const fault = COMMANDS.includes(command) ? `"${said}" is not how ${command} is called` : `Unknown command "${said}"`
+    throw new GatewayStartError('gateway_start_failed', `${fault}.\n\n${HELP}`)
   }
 }
+
+/** What follows `--` belongs to another program. */
+const asksForHelp = (args: readonly string[]): boolean =>
+  args.slice(0, args.includes('--') ? args.indexOf('--') : undefined).some((arg) => arg === '--help' || arg === '-h')
+
+/** The version of this package. */
+const version = (): string => JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 
 /** Options of mcp and mcp-http. @throws GatewayStartError for any other */
 function mcpOptions(args: readonly string[], which: string): { config?: string; server?: string } {

@@ -221,6 +221,24 @@ describe('a sentence says what to do', () => {
     expect(await refusesToStart(worker, ['worker'])).toMatch(/EADDRINUSE.*KILLICK_WORKER_PORT/)
     await child.stop()
     expect(await refusesToStart({}, ['dance'])).toMatch(/Unknown command "dance"/)
+    expect(await refusesToStart({}, ['erase'])).toMatch(/"erase" is not how erase is called/)
     expect(await refusesToStart({}, ['worker'])).toMatch(/A worker needs KILLICK_RPC_URL.*or KILLICK_TARGETS/)
   })
+})
+
+test('help and version are told beside any command, and nothing else is done', async () => {
+  const data = join(folder, 'asked')
+  const answers = async (...args: string[]) => {
+    const child = await startChild(process.execPath, [MAIN, ...args], {
+      env: { PATH: process.env.PATH!, KILLICK_DATA: data },
+    })
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+    return child.output()
+  }
+  const help = await answers('--help')
+  for (const args of [['help'], ['serve', '--help'], ['erase', '--after-restore', '-h']])
+    expect(await answers(...args)).toBe(help)
+  const manifest = JSON.parse(await readFile(new URL('../../anchor-service/package.json', import.meta.url), 'utf8'))
+  expect((await answers('--version')).trim()).toBe(manifest.version)
+  expect(existsSync(data)).toBe(false)
 })

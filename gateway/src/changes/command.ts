@@ -42,6 +42,10 @@ type CommandEnds = {
  * @throws GatewayStartError, ChangesError, KillickError: why it does not start, or cannot go on
  */
 export async function runChanges(args: readonly string[], { print, say, stop }: CommandEnds): Promise<number> {
+  if (args.some((arg) => arg === '--help' || arg === '-h')) {
+    print(`killick-gateway ${CHANGES_USAGE}\n`)
+    return 0
+  }
   const [command, options] = read(args)
   const config = readChangesConfig(options.config)
   if (command === 'setup') {

@@ -68,21 +68,33 @@ function parse(entry: CommandEntry, args: readonly string[]) {
   })
   const restored = <T>(value: T): T | string => hashes.get(value as string) ?? value
   try {
-    const { values, positionals } = parseArgs({ args: plain, options, allowPositionals: true })
+    const { values, positionals, tokens } = parseArgs({ args: plain, options, allowPositionals: true, tokens: true })
+    refuseTwice(entry, tokens)
     const given = Object.entries(values).map(([name, value]) => [
       name,
       Array.isArray(value) ? value.map(restored) : restored(value),
     ])
     return { values: Object.fromEntries(given) as typeof values, positionals: positionals.map(restored) }
   } catch (error) {
+    if (error instanceof UsageError) throw error
     const { code, message } = error as NodeJS.ErrnoException
     const isUnknown = (arg: string) => /^--?[^-]/.test(arg) && !Object.hasOwn(options, optionNamed(arg))
     const unknown = code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' ? args.find(isUnknown) : undefined
-    if (unknown === undefined) throw new UsageError(message.split('. ')[0])
+    if (unknown === undefined) throw new UsageError(message.split(/\.\s/)[0])
     const meant = nearest(optionNamed(unknown), Object.keys(entry.options))
     throw new UsageError(
       `There is no option ${unknown.replace(/=.*/s, '')}${meant === null ? '' : `; did you mean --${meant}?`}`,
     )
+  }
+}
+
+/** Of two values parseArgs keeps the last: a hold on two things would hold one, and an erasure for two people leave one out. */
+function refuseTwice({ options }: CommandEntry, tokens: readonly { kind: string; name?: string }[]): void {
+  const seen = new Set<string>()
+  for (const { kind, name } of tokens) {
+    if (kind !== 'option' || name === undefined || options[name]?.value === undefined || options[name].repeat) continue
+    if (seen.has(name)) throw new UsageError(`--${name} is given twice, and takes one value`)
+    seen.add(name)
   }
 }
 

@@ -87,7 +87,7 @@ function known(name: string): CommandEntry {
 function tell(error: unknown, name: string, args: readonly string[]): number {
   const { code, exit, message } = explain(error)
   const entry = entryOf(name)
-  if (ownArgs(args).includes('--json') && entry?.failure === undefined)
+  if (ownArgs([name, ...args]).includes('--json') && entry?.failure === undefined)
     out(json({ outcome: null, error: { code, message } }))
   else {
     err(text`${paint('red', text`killick ${name}:`, process.stderr)} ${message}`)

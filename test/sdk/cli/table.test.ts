@@ -57,9 +57,34 @@ test('a leaf hash that begins with a dash is no option', async () => {
   expect((await killick(['proof', `${hash}x`, ...nowhere])).err).toContain('There is no option')
 })
 
+test('of two values none is silently left out', async () => {
+  const nowhere = ['--url', 'http://127.0.0.1:9', '--token', 'x']
+  const hold = ['holds', '--place', 'C-81', '--reason', 'r', ...nowhere]
+  const twice = await killick([...hold, '--target', 'order-1', '--target=order-2'])
+  expect(twice).toMatchObject({ code: 2, out: '', err: expect.stringContaining('--target is given twice') })
+  expect(await killick([...hold, '--target', 'order-1', '--json', '--json'])).toMatchObject({ code: 3 })
+  for (const entry of COMMANDS) {
+    const once = Object.entries(entry.options).find(([, { value, repeat }]) => value !== undefined && !repeat)
+    const many = Object.entries(entry.options).find(([, { repeat }]) => repeat)
+    if (once !== undefined)
+      expect((await killick([entry.name, `--${once[0]}`, '1', `--${once[0]}`, '1'])).err).toContain('given twice')
+    if (many !== undefined)
+      expect((await killick([entry.name, `--${many[0]}`, '1', `--${many[0]}`, '1'])).err).not.toContain('given twice')
+  }
+})
+
+test('a value that looks like an option is named as what is wrong, in one line', async () => {
+  const { code, err } = await killick(['search', '--actor', '--limit', '3'])
+  expect({ code, first: err.split('\n')[0] }).toEqual({
+    code: 2,
+    first: "killick search: Option '--actor' argument is ambiguous",
+  })
+})
+
 test('a mistyped command or option names the one that was meant', async () => {
   expect((await killick(['verfy'])).err).toMatch(/no command verfy; did you mean verify\?/)
   expect((await killick(['verfy', '--json'])).out).toMatch(/"code": "usage"/)
+  expect((await killick(['--json', 'verify'])).out).toMatch(/"code": "usage"/)
   expect((await killick(['help', 'serach'])).err).toMatch(/did you mean search\?/)
   expect((await killick(['verify', 'x', '--rcp=http://a'])).err).toMatch(/no option --rcp; did you mean --rpc\?/)
   expect((await killick(['export', '--ot', 'x'])).err).toMatch(/no option --ot; did you mean --out\?/)

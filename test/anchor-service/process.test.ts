@@ -226,6 +226,22 @@ describe('a sentence says what to do', () => {
   })
 })
 
+test('no token opens what another is for', async () => {
+  const DATABASE_URL = await createDatabase()
+  const KILLICK_DATA = join(folder, 'tokens')
+  const same = { KILLICK_ADMIN_TOKEN: ADMIN, KILLICK_READER_TOKEN: ADMIN }
+  expect(await refusesToStart({ DATABASE_URL, KILLICK_DATA, ...same })).toMatch(
+    /KILLICK_ADMIN_TOKEN and KILLICK_READER_TOKEN are the same/,
+  )
+  const { child } = await start({ DATABASE_URL, KILLICK_DATA })
+  await child.stop()
+  // One that the service has made counts as one that was given.
+  const kept = await readFile(join(KILLICK_DATA, 'keys/eraser.token'), 'utf8')
+  const output = await refusesToStart({ DATABASE_URL, KILLICK_DATA, KILLICK_READER_TOKEN: kept })
+  expect(output).toMatch(/KILLICK_READER_TOKEN and KILLICK_ERASER_TOKEN are the same/)
+  expect(output).not.toContain(kept.trim())
+})
+
 test('help and version are told beside any command, and nothing else is done', async () => {
   const data = join(folder, 'asked')
   const answers = async (...args: string[]) => {

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { loadConfig, startAnchoring, startService } from '@killick/anchor-service'
@@ -176,7 +176,7 @@ describe('auditor', () => {
       }),
     )
     await writeFile(join(folder, 'trust.json'), JSON.stringify(pins))
-    const args = [join(examples, 'auditor/check.js'), join(folder, 'trust.json'), ...files]
+    const args = [join(examples, 'auditor/check.mjs'), join(folder, 'trust.json'), ...files]
     return run(process.execPath, args).then(
       ({ stdout }) => ({ code: 0, stdout }),
       ({ code, stdout }) => ({ code, stdout }),
@@ -240,7 +240,7 @@ test('restore: a whole backup passes the drill, and one that is too old fails it
     // What the guide's command sets, and nothing else.
     const named = Object.entries({ DATABASE_URL: url, KILLICK_DATA: restored, ...origin })
     const set = Object.fromEntries(named.filter(([name]) => command.includes(`${name}=`)))
-    return run(process.execPath, [join(examples, 'restore/drill.js'), ...args], {
+    return run(process.execPath, [join(examples, 'restore/drill.mjs'), ...args], {
       cwd: folder,
       env: { PATH, HOME: process.env.HOME ?? '', ...set },
     }).then(
@@ -253,6 +253,17 @@ test('restore: a whole backup passes the drill, and one that is too old fails it
   const says = expect.stringMatching(/failed +The log is what receipts and older notes say/)
   expect(await drill('old', old.backup)).toMatchObject({ code: 1, stdout: says })
 }, 240_000)
+
+test('what a guide has node run starts in a project that npm init has made, which is CommonJS', async () => {
+  const project = join(folder, 'commonjs')
+  await mkdir(project)
+  await writeFile(join(project, 'package.json'), '{ "type": "commonjs" }')
+  for (const program of ['restore/drill.mjs', 'auditor/check.mjs']) {
+    const copy = join(project, basename(program))
+    await cp(join(examples, program), copy)
+    await run(process.execPath, ['--check', copy])
+  }
+})
 
 describe('the guides', async () => {
   const guides = ['frameworks', 'express', 'cluster', 'auditor', 'pinning', 'backup', 'deploy']

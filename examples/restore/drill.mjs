@@ -1,7 +1,7 @@
 // A restore drill: starts a service on a restored database and has the whole ledger in it computed again, and held against what
 // the outside world was given: receipts in the spools of recorders, checkpoints that somebody kept, anchors on chain.
 //
-//   DATABASE_URL=postgres://…/restored KILLICK_DATA=./restored KILLICK_ORIGIN=… node drill.js --receipts ./spool --since checkpoint.txt …
+//   DATABASE_URL=postgres://…/restored KILLICK_DATA=./restored KILLICK_ORIGIN=… node drill.mjs --receipts ./spool --since checkpoint.txt …
 //
 // The options are those of `killick audit`, and so is the exit code: 0 says that nothing is missing and nothing is altered.
 import { spawn } from 'node:child_process'

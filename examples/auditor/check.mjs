@@ -1,6 +1,6 @@
 // Checks proofs as an auditor does: with pins from a file that the auditor keeps, and two nodes of the chain.
 //
-//   node check.js trust.json proof.json …      exits with 0 if each is verified, 1 if any failed, 3 if any is undecided
+//   node check.mjs trust.json proof.json …      exits with 0 if each is verified, 1 if any failed, 3 if any is undecided
 import { readFile } from 'node:fs/promises'
 import { parseProof, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { inWords } from '@killick/sdk/words'

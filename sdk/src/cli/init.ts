@@ -331,7 +331,10 @@ class Run {
         ]),
       )
     if (!isAnchored) {
-      say(`Not anchored within ${wait} s. killick init goes on waiting; everything else is set up.`)
+      say(
+        `Not anchored within ${wait} s: the service is slow to anchor, or has no chain. Everything else is set up; killick init, called`,
+      )
+      say('again, waits again.')
       return EXIT.undecided
     }
     dropState(this.#folder)

@@ -78,7 +78,7 @@ export async function crashPostgres({ rounds, seed, say = () => {}, signal }: Cr
       return file
     }
     const server = { host: '127.0.0.1', port: Number(new URL(direct).port) }
-    const relayFile = await configure(RELAY, { listen: { port }, server, threads: 2, limits: { graceMs: 2_000 } })
+    const relayFile = await configure(RELAY, { listen: { port }, server, limits: { graceMs: 2_000 } })
     const changesFile = await configure(CHANGES, {
       database: direct,
       tables: ['public.done'],
@@ -121,9 +121,8 @@ export async function crashPostgres({ rounds, seed, say = () => {}, signal }: Cr
     await relay.stop()
     await caughtUp(direct)
     await changes.stop()
-    const spools = [[RELAY, RELAY], ...(await within(folder, RELAY)), [CHANGES, CHANGES]] as const
-    for (const [source, spool] of spools) {
-      const log = await openAuditLog({ url, source, spool: join(folder, spool), key: keys.get(source)!, ...ONCE })
+    for (const source of [RELAY, CHANGES]) {
+      const log = await openAuditLog({ url, source, spool: join(folder, source), key: keys.get(source)!, ...ONCE })
       await log.flush()
       await log.close()
     }
@@ -144,12 +143,6 @@ export async function crashPostgres({ rounds, seed, say = () => {}, signal }: Cr
     await rm(folder, { recursive: true, force: true })
   }
 }
-
-/** The source, and the folder of the spool, of each thread of the relay behind the first. */
-const within = async (folder: string, source: string) =>
-  (await readdir(join(folder, source)))
-    .filter((name) => /^\d+$/.test(name))
-    .map((name) => [source, join(source, name)] as const)
 
 // biome-ignore lint/suspicious/noExplicitAny: fields of events have any form
 type Fields = any

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Collector, checkCollectorConfig, makeEmitterKey, startCollector } from '@killick/gateway'
@@ -96,14 +96,6 @@ export async function post(url: string, body: string | Uint8Array, headers: Reco
   const isJson = /json/.test(response.headers.get('content-type') ?? '')
   return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : {} }
 }
-
-/** The folders of a recorder's spools: one for each of its threads, all of them in the first. */
-export const spoolsIn = (spool: string): string[] => [
-  spool,
-  ...readdirSync(spool)
-    .filter((name) => /^\d+$/.test(name))
-    .map((name) => join(spool, name)),
-]
 
 /** Makes certificates in a folder, as `<name>.crt` and `<name>.key`. Node makes none. */
 export function certifier(folder: string) {

@@ -7,10 +7,9 @@ import { MAX_BYTES, MAX_MS, type Members, members } from '../members.ts'
 import { DETAILS } from '../sessions/event.ts'
 import {
   type RecorderLimits,
+  type RecorderSettings,
   recorderLimitsOf,
   recorderSettingsOf,
-  type ThreadedSettings,
-  threadsOf,
   throwFaults,
 } from '../sessions/settings.ts'
 import { type PostgresPolicy, policyOf } from './effects/index.ts'
@@ -19,11 +18,11 @@ import { type PostgresPolicy, policyOf } from './effects/index.ts'
 export const POSTGRES_FIELDS = ['statement', 'parameters', 'error'] as const
 
 /**
- * Everything that can be set for `killick-gateway postgres`, from one JSON file. This is the manual, with that of `ThreadedSettings`. Paths
+ * Everything that can be set for `killick-gateway postgres`, from one JSON file. This is the manual, with that of `RecorderSettings`. Paths
  * are relative to the file's folder; a member that is not listed here or there is a fault. Default of `actor`:
  * `{ "type": "database-user", "id": <the user that the server has let in> }`.
  */
-export type PostgresConfig = ThreadedSettings & {
+export type PostgresConfig = RecorderSettings & {
   /** Where clients connect. `host`: default `127.0.0.1`. `port`: default 6432; 0 for any that is free. */
   listen: { host: string; port: number }
   /** The server whose sessions are recorded. `port`: default 5432. */
@@ -87,12 +86,8 @@ export function readPostgresConfig(file: string): PostgresConfig {
 export function checkPostgresConfig(value: JsonValue, folder: string = process.cwd()): PostgresConfig {
   const faults: string[] = []
   const root = members(value, '', faults)
-  const settings = recorderSettingsOf(root, folder, faults, {
-    ...{ fields: [...POSTGRES_FIELDS, DETAILS], rules: [SQL_PASSWORD] },
-  })
   const config: PostgresConfig = {
-    ...settings,
-    threads: threadsOf(root, settings.spool),
+    ...recorderSettingsOf(root, folder, faults, { fields: [...POSTGRES_FIELDS, DETAILS], rules: [SQL_PASSWORD] }),
     listen: root.has('listen') ? addressOf(root.object('listen'), 6432) : { host: '127.0.0.1', port: 6432 },
     server: serverOf(root.object('server'), folder, faults),
     tls: root.has('tls') ? tlsOf(root.object('tls'), folder, faults) : null,

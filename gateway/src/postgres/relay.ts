@@ -4,8 +4,9 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
 import { GatewayStartError } from '../errors.ts'
+import type { SessionRecorder } from '../sessions/recorder.ts'
 import { SessionRecording } from '../sessions/recording.ts'
-import { openRecorderThreads, type RecorderThreads } from '../sessions/threads.ts'
+import { openRecorderThread } from '../sessions/thread.ts'
 import { startAdmin } from './admin.ts'
 import { POSTGRES_FIELDS, type PostgresConfig } from './config.ts'
 import { type DoorTls, meet, type Visitor } from './door.ts'
@@ -38,7 +39,7 @@ export type PostgresRelay = {
  */
 export async function startPostgresRelay(config: PostgresConfig, say: (text: string) => void): Promise<PostgresRelay> {
   await loadParser()
-  const recorder = await openRecorderThreads({ kind: 'postgres', settings: config, fields: POSTGRES_FIELDS, say })
+  const recorder = await openRecorderThread({ kind: 'postgres', settings: config, fields: POSTGRES_FIELDS, say })
   try {
     const relay = new Relay(config, recorder, say)
     return await relay.start()
@@ -50,7 +51,7 @@ export async function startPostgresRelay(config: PostgresConfig, say: (text: str
 
 class Relay {
   readonly #config: PostgresConfig
-  readonly #recorder: RecorderThreads
+  readonly #recorder: SessionRecorder
   readonly #say: (text: string) => void
   readonly #metrics: PostgresMetrics
   readonly #tls: DoorTls
@@ -66,7 +67,7 @@ class Relay {
   #isClosing = false
   #closed: Promise<void> | undefined
 
-  constructor(config: PostgresConfig, recorder: RecorderThreads, say: (text: string) => void) {
+  constructor(config: PostgresConfig, recorder: SessionRecorder, say: (text: string) => void) {
     this.#config = config
     this.#recorder = recorder
     this.#say = say
@@ -259,7 +260,7 @@ class Relay {
 
   #recordingOf(id: string, identity: Identity): { events: PostgresEvents; recording: SessionRecording<PostgresFacts> } {
     const events = new PostgresEvents(this.#config, identity)
-    const sink = this.#recorder.next()
+    const sink = this.#recorder
     const make = (facts: PostgresFacts) => events.facts(facts)
     return {
       events,

@@ -6,10 +6,9 @@ import { MAX_MS, type Members, members } from '../members.ts'
 import { DETAILS } from '../sessions/event.ts'
 import {
   type RecorderLimits,
+  type RecorderSettings,
   recorderLimitsOf,
   recorderSettingsOf,
-  type ThreadedSettings,
-  threadsOf,
   throwFaults,
 } from '../sessions/settings.ts'
 import { addressesOf } from './addresses.ts'
@@ -21,10 +20,10 @@ import { type HttpTokens, type HttpWho, PUBLIC_KEY_ALGORITHMS } from './who.ts'
 export const HTTP_FIELDS = ['requestBody', 'responseBody'] as const
 
 /**
- * Everything that can be set for `killick-gateway http`, from one JSON file. This is the manual, with that of `ThreadedSettings`. Paths are
+ * Everything that can be set for `killick-gateway http`, from one JSON file. This is the manual, with that of `RecorderSettings`. Paths are
  * relative to the file's folder; a member that is not listed here or there is a fault. `actor` is who asks where nothing vouches for another.
  */
-export type HttpConfig = ThreadedSettings & {
+export type HttpConfig = RecorderSettings & {
   /** Where clients connect; at least one of `port` and `socket`. */
   listen: HttpListen
   /** The server behind the proxy: an object with `url` and more, or its URL alone. */
@@ -115,10 +114,8 @@ export function checkHttpConfig(value: JsonValue, folder: string = process.cwd()
   const faults: string[] = []
   const root = members(value, '', faults)
   const path = (text: string | null) => (text === null ? null : resolve(folder, text))
-  const settings = recorderSettingsOf(root, folder, faults, { fields: [...HTTP_FIELDS, DETAILS] })
   const config: HttpConfig = {
-    ...settings,
-    threads: threadsOf(root, settings.spool),
+    ...recorderSettingsOf(root, folder, faults, { fields: [...HTTP_FIELDS, DETAILS] }),
     listen: listenOf(root.object('listen'), path),
     upstream: upstreamOf(root, path),
     routes: root.has('routes')

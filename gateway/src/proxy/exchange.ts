@@ -87,7 +87,7 @@ export function recordingOf(asked: AskedRequest, { config, recorder, say }: Prox
   const session = randomUUID()
   const events = new HttpEvents(config, asked)
   const make = (facts: HttpFacts) => events.facts(facts)
-  return new SessionRecording({ kind: 'http', make, session, say, sink: recorder.next() })
+  return new SessionRecording({ kind: 'http', make, session, say, sink: recorder })
 }
 
 /** Refuses what the configuration wants refused, and records that as denied. @throws HttpRefusal */

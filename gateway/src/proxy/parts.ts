@@ -1,5 +1,5 @@
 // What the parts of a running proxy share.
-import type { RecorderThreads } from '../sessions/threads.ts'
+import type { SessionRecorder } from '../sessions/recorder.ts'
 import type { Addresses } from './addresses.ts'
 import type { HttpConfig } from './config.ts'
 import type { HttpRefusal } from './errors.ts'
@@ -11,7 +11,7 @@ import type { Vouching } from './who.ts'
 /** What the parts of a running proxy share. */
 export type ProxyParts = {
   readonly config: HttpConfig
-  readonly recorder: RecorderThreads
+  readonly recorder: SessionRecorder
   readonly upstream: Upstream
   readonly router: Router
   readonly vouch: Vouching

@@ -2,7 +2,7 @@
 import { METHODS } from 'node:http'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { GatewayStartError } from '../errors.ts'
-import { openRecorderThreads } from '../sessions/threads.ts'
+import { openRecorderThread } from '../sessions/thread.ts'
 import { addressesOf } from './addresses.ts'
 import { HTTP_FIELDS, type HttpConfig } from './config.ts'
 import { HttpRefusal } from './errors.ts'
@@ -44,7 +44,7 @@ export async function startHttpProxy(config: HttpConfig, tell: (text: string) =>
   const isBelieved = addressesOf(who.header?.from ?? [], () => {})
   const vouch = makeVouching({ who, actor: config.actor, isBelieved })
   const upstream = openUpstream(config.upstream, limits.upstreamConnections)
-  const recorder = await openRecorderThreads({ kind: 'http', settings: config, fields: HTTP_FIELDS, say })
+  const recorder = await openRecorderThread({ kind: 'http', settings: config, fields: HTTP_FIELDS, say })
   const underWay = new Set<Promise<unknown>>()
   let isDraining = false
   let open = 0

@@ -56,9 +56,9 @@ async function close(recorder: SessionRecorder): Promise<void> {
   port.close()
 }
 
-const { kind, settings, fields, thread } = workerData as ThreadData
+const { kind, settings, fields } = workerData as ThreadData
 const parts = {
-  ...{ kind, fields, thread, say: (text: string) => tell({ what: 'said', text }) },
+  ...{ kind, fields, say: (text: string) => tell({ what: 'said', text }) },
   settings: { ...settings, redaction: compileRedaction(settings.redaction) },
 }
 try {

@@ -30,8 +30,6 @@ export const canRecord = ({ state }: RecorderStatus): boolean => state !== 'clos
 export type RecorderParts = {
   readonly kind: RecorderKind
   readonly settings: RecorderSettings
-  /** Which of several recorders of one configuration it is, from 1. Default 1. */
-  readonly thread?: number | undefined
   /** Names of the fields of their own that events of this recorder have. */
   readonly fields: readonly string[]
   /** Tells people something: a line on stderr. */
@@ -54,7 +52,7 @@ export async function openRecorder(parts: RecorderParts, hasThread = false): Pro
   })
   try {
     const { worker } = log.status
-    const file = join(settings.state, openFile(worker, parts.thread ?? 1))
+    const file = join(settings.state, worker === null ? 'open.ndjson' : `open-${worker}.ndjson`)
     const { intents: open, left } = OpenIntents.open(file, found, isActorSealed(settings))
     resolve(open)
     await recover(parts, left, log, open, sealing)
@@ -76,12 +74,6 @@ export async function openRecorder(parts: RecorderParts, hasThread = false): Pro
     await sealing?.close()
     throw error
   }
-}
-
-/** The name of the file of what is open: of a process among several, of one of the threads of a process, or of the one that there is. */
-function openFile(worker: number | null, thread: number): string {
-  if (worker !== null) return `open-${worker}.ndjson`
-  return thread === 1 ? 'open.ndjson' : `open-thread-${thread}.ndjson`
 }
 
 /** Takes the fields that this recorder has declared. */

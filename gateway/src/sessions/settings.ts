@@ -1,5 +1,4 @@
 // What all recorders' configurations share.
-import { availableParallelism } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { isObject, isSourceName, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import {
@@ -50,21 +49,11 @@ export type RecorderSettings = {
   limits: RecorderLimits
 }
 
-/** What a recorder that has threads of its own is set by. */
-export type ThreadedSettings = RecorderSettings & {
-  /**
-   * Threads that make, sign and write the events, 1 to 19. Each has a stream of its own, and from the second on a spool in the folder of the
-   * first, named for its number; a session stays with one. A spool that is there has its thread, also where this was lowered. 1 where `spool`
-   * has `{worker}`. Default 2, or 1 on a machine with one core.
-   */
-  threads: number
-}
-
 /** Bounds on what any recorder keeps and how long it waits. */
 export type RecorderLimits = {
   /** Largest fields that events show, such as arguments and results, in bytes of JSON; of larger ones they have hash and length. At most 98,304, or 65,536 where fields are sealed; default 32 KiB. */
   discloseBytes: number
-  /** Size of the spool at which nothing more is recorded, in bytes; at least 1 MiB, also for each of several threads, which share it evenly. Default 256 MiB. */
+  /** Size of the spool at which nothing more is recorded, in bytes; at least 1 MiB. Default 256 MiB. */
   spoolBytes: number
   /** How long what is asked waits for room in the spool, ms. Default 1,000. */
   spoolWaitMs: number
@@ -73,7 +62,6 @@ export type RecorderLimits = {
 }
 
 const WORKER = '{worker}'
-const MAX_THREADS = 19
 /** Two fields of so many bytes fit into an event when they are sealed. */
 const MAX_SEALED = 64 << 10
 
@@ -114,14 +102,6 @@ export function recorderSettingsOf(
   if (spool.includes(WORKER) && !basename(spool).includes(WORKER))
     faults.push('/spool may have {worker} in its last name only')
   return settings
-}
-
-/** Takes `threads`. @param spool as it is set */
-export function threadsOf(root: Members, spool: string): number {
-  const isShared = spool.includes(WORKER)
-  const threads = root.integer('threads', isShared ? 1 : Math.min(2, availableParallelism()), 1, MAX_THREADS)
-  if (isShared && threads > 1) root.fault('threads', `must be 1 where spool has ${WORKER}`)
-  return threads
 }
 
 /** The shared members of `limits`; the recorder calls `limits.done()` when it has taken its own. */

@@ -11,7 +11,7 @@ import type { Durable, ToRecord } from './recording.ts'
 import type { RecorderSettings } from './settings.ts'
 
 /** What the thread is given. */
-export type ThreadData = Pick<RecorderParts, 'kind' | 'fields' | 'thread'> & {
+export type ThreadData = Pick<RecorderParts, 'kind' | 'fields'> & {
   readonly settings: Omit<RecorderSettings, 'redaction'> & { readonly redaction: RedactionRules }
 }
 
@@ -51,14 +51,8 @@ const ENTRY = new URL(`./recorder-thread${extname(import.meta.url)}`, import.met
  * Opens a recorder on a thread of its own. Events are recorded in the order of the calls.
  * @throws as `openRecorder`
  */
-export async function openRecorderThread({
-  kind,
-  settings,
-  thread: number = 1,
-  fields,
-  say,
-}: RecorderParts): Promise<SessionRecorder> {
-  const data: ThreadData = { kind, fields: [...fields], thread: number, settings: plainSettings(settings) }
+export async function openRecorderThread({ kind, settings, fields, say }: RecorderParts): Promise<SessionRecorder> {
+  const data: ThreadData = { kind, fields: [...fields], settings: plainSettings(settings) }
   // Flags of the process are not for its threads.
   const worker = new Worker(ENTRY, { workerData: data, execArgv: [] })
   const thread = new RecorderThread(worker, say)

@@ -11,7 +11,7 @@ const CLIENTS = 4
 
 let it: World
 beforeAll(async () => {
-  it = await world({ threads: 2 })
+  it = await world()
   await queryAsOwner(it.direct, 'create table done (n text primary key)')
   // Its folder is for the process that is killed.
   await it.events()

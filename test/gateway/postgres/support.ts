@@ -7,7 +7,7 @@ import { generateKey, openAuditLog, writeKeyFile } from '@killick/sdk'
 import { type JsonObject, type ParsedEvent, parseEvent } from '@killick/sdk/core'
 import pg from 'pg'
 import { createDatabase } from '../../support/postgres.ts'
-import { NOWHERE, spoolsIn } from '../support.ts'
+import { NOWHERE } from '../support.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into it
 export type Told = any
@@ -23,7 +23,7 @@ export type World = {
   url: string
   /** Does something over one connection through the relay. */
   with<T>(work: (client: pg.Client) => Promise<T>, config?: pg.ClientConfig): Promise<T>
-  /** Stops the relay and returns everything recorded, in order (with several threads, in that of each); `start` starts another one on its folder. */
+  /** Stops the relay and returns everything recorded, in order; `start` starts another one on its folder. */
   events(): Promise<ParsedEvent[]>
   start(settings?: JsonObject): Promise<void>
   remove(): Promise<void>
@@ -39,8 +39,7 @@ export async function world(settings: JsonObject = {}, database?: string): Promi
   const direct = database ?? (await createDatabase())
   const { hostname, port } = new URL(direct)
   const config: JsonObject = {
-    // One stream, so that the order in which things were recorded can be seen.
-    ...{ url: NOWHERE, source: 'db', key: 'key.json', spool: 'spool', threads: 1 },
+    ...{ url: NOWHERE, source: 'db', key: 'key.json', spool: 'spool' },
     ...{ listen: { port: 0 }, server: { host: hostname, port: Number(port) } },
     ...settings,
     limits: { drainMs: 0, graceMs: 0, ...(settings.limits as JsonObject) },
@@ -71,14 +70,12 @@ export async function world(settings: JsonObject = {}, database?: string): Promi
       if (isRunning) await it.relay.close()
       isRunning = false
       const found: ParsedEvent[] = []
-      for (const spool of spoolsIn(join(folder, 'spool'))) {
-        const log = await openAuditLog({
-          ...{ url: NOWHERE, source: 'db', key: join(folder, 'key.json'), spool },
-          onError: () => {},
-          onFound: (event) => void found.push(parseEvent(event)),
-        })
-        await log.close({ timeoutMs: 0 })
-      }
+      const spool = await openAuditLog({
+        ...{ url: NOWHERE, source: 'db', key: join(folder, 'key.json'), spool: join(folder, 'spool') },
+        onError: () => {},
+        onFound: (event) => void found.push(parseEvent(event)),
+      })
+      await spool.close({ timeoutMs: 0 })
       return found
     },
     async remove() {

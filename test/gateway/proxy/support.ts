@@ -41,8 +41,7 @@ export async function configure(upstream: string, settings: JsonObject = {}) {
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   await writeKeyFile(join(folder, 'key.json'), generateKey())
   const config: JsonObject = {
-    // One stream, so that the order in which things were recorded can be seen.
-    ...{ url: NOWHERE, source: 'edge', key: 'key.json', spool: 'spool', threads: 1, unmatched: 'record', upstream },
+    ...{ url: NOWHERE, source: 'edge', key: 'key.json', spool: 'spool', unmatched: 'record', upstream },
     listen: { port: 0 },
     ...settings,
     limits: { drainMs: 0, graceMs: 5_000, ...(settings.limits as JsonObject) },

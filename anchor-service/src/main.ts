@@ -117,4 +117,13 @@ function fail(error: unknown): never {
   process.exit(1)
 }
 
+/** Commands that go on though nobody can read what they print. */
+const SERVING = ['serve', 'worker', undefined]
+
+// A full disk, or a reader that has gone. Without a listener it would end a service that has nothing else to do with it.
+process.stderr.on('error', () => {})
+process.stdout.on('error', ({ message }) => {
+  process.stderr.write(`killick-anchor-service: stdout: ${printable(message)}\n`)
+  if (!SERVING.includes(process.argv[2])) process.exitCode = 1
+})
 main(process.argv.slice(2)).catch(fail)

@@ -182,4 +182,14 @@ function fail(error: unknown): never {
   process.exit(1)
 }
 
+/** Commands that go on though nobody can read what they print; mcp looks after the stdout of its client itself. */
+const SERVING = ['collect', 'mcp', 'mcp-http', 'changes', 'http', 'postgres']
+
+// A full disk, or a reader that has gone. Without a listener it would end a recorder, and everybody's connections with it.
+process.stderr.on('error', () => {})
+process.stdout.on('error', ({ message }) => {
+  const [, , command = ''] = process.argv
+  if (command !== 'mcp') sayOnStderr(`stdout: ${message}`)
+  if (!SERVING.includes(command)) process.exitCode = 1
+})
 main(process.argv.slice(2)).catch(fail)

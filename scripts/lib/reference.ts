@@ -42,7 +42,13 @@ export interface Metric {
   labels: string[]
 }
 
-const METRICS = ['http/metrics.ts', 'anchor/metrics.ts', 'audit/metrics.ts', 'bundles/metrics.ts']
+const METRICS = [
+  'http/metrics.ts',
+  'http/process-metrics.ts',
+  'anchor/metrics.ts',
+  'audit/metrics.ts',
+  'bundles/metrics.ts',
+]
 
 /** The metrics of the service, as its sources declare them: by prom-client's classes, or by the one helper for gauges that are read. */
 export function readMetrics(): Metric[] {

@@ -193,6 +193,7 @@ export { parseTilePath, printTilePath, type TileAddress } from './core/tile-path
 export { parseTime, printTime } from './core/time.ts'
 export { type Node, type Plan, planConsistency, planInclusion, planRoot, TILE_WIDTH, tileOf } from './core/tree.ts'
 export { type EventNotes, EventReader, PlainNotes } from './node/event-reader.ts'
+export { type LogLines, lostLogLines, openLogLines } from './node/log-lines.ts'
 export { nodePrimitives } from './node/primitives.ts'
 export {
   type EventsReader,

@@ -1,14 +1,15 @@
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseCheckpoint } from '@killick/sdk/core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { readHeadFiles } from '../../anchor-service/src/ledger/head-file.ts'
 import { createDatabase, queryAsOwner } from '../support/postgres.ts'
 import { type ChildHandle, startChild } from '../support/processes.ts'
+import { freePort } from '../support/redis.ts'
 import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
 import { ADMIN, call, READER, register } from './support/service.ts'
 
@@ -258,3 +259,36 @@ test('help and version are told beside any command, and nothing else is done', a
   expect((await answers('--version')).trim()).toBe(manifest.version)
   expect(existsSync(data)).toBe(false)
 })
+
+test.each(['a full disk', 'a pipe that nobody reads'])(
+  'a log that goes to %s ends nothing, and its lines are counted',
+  { timeout: 60_000 },
+  async (where) => {
+    const port = await freePort()
+    const env = {
+      ...{ PATH: process.env.PATH ?? '', PORT: `${port}`, KILLICK_ADMIN_TOKEN: ADMIN, KILLICK_READER_TOKEN: READER },
+      ...{ DATABASE_URL: await createDatabase(), KILLICK_DATA: join(folder, where) },
+    }
+    const full = openSync('/dev/full', 'w')
+    const child = await startChild(process.execPath, [MAIN], {
+      env,
+      stdio: ['ignore', where === 'a full disk' ? full : 'pipe', 'pipe'],
+    })
+    closeSync(full)
+    child.process.stdout?.destroy()
+    const url = `http://127.0.0.1:${port}`
+    const isReady = () =>
+      fetch(`${url}/readyz`).then(
+        ({ ok }) => ok,
+        () => false,
+      )
+    await vi.waitUntil(isReady, 20_000)
+    const lost = async () =>
+      Number(/^killick_lost_log_lines_total (\d+)$/m.exec((await call(url, '/metrics', ADMIN)).text)![1])
+    expect(await lost()).toBeGreaterThan(0)
+    expect(await isReady()).toBe(true)
+    child.process.kill('SIGTERM')
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+    expect(child.output()).toMatch(/^killick-anchor-service: stdout: [^\n]+\n$/)
+  },
+)

@@ -1,6 +1,7 @@
-import { rmSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { generateKey, KillickError, openAuditLog } from '@killick/sdk'
+import { lostLogLines, openLogLines } from '@killick/sdk/core'
 import { afterAll, expect, test } from 'vitest'
 import { smallDisk } from '../support/small-disk.ts'
 
@@ -38,4 +39,27 @@ test('a full disk under the spool refuses, keeps what it has, and takes more onc
   expect(log.status.recorded).toBe(acknowledged + 1)
   expect((await log.record(event)).seq).toBe(acknowledged + 1)
   await log.close({ timeoutMs: 0 })
+})
+
+test('a log on a full disk loses lines, says how many once there is room, and every line is one', () => {
+  const file = join(disk.folder, 'service.log')
+  const fd = openSync(file, 'a')
+  const log = openLogLines(fd)
+  const line = (n: number) => `${JSON.stringify({ n, pad: 'x'.repeat(300) })}\n`
+  const before = lostLogLines()
+  log.write(line(1))
+  disk.fill()
+  let n = 2
+  // What the last page of the file still has room for is written, and of the line behind that a part.
+  while (lostLogLines() < before + 3) log.write(line(n++))
+  disk.free()
+  log.write(line(n))
+  closeSync(fd)
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
+  const notice = lines.at(-2)!
+  expect(JSON.parse(notice)).toMatchObject({ level: 40, msg: '3 log lines before this one found no room' })
+  expect(JSON.parse(lines.at(-1)!).n).toBe(n)
+  const whole = lines.slice(0, -2).filter((text) => text.endsWith('}'))
+  expect(whole.map((text) => JSON.parse(text).n)).toEqual(whole.map((_, i) => i + 1))
+  expect(whole.length).toBe(n - 1 - 3)
 })

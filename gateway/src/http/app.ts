@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
+import { openLogLines } from '@killick/sdk/core'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { GatewayRefusal } from '../errors.ts'
 import { eventRoutes } from './event-routes.ts'
@@ -30,7 +31,10 @@ export function buildCollectorApp(deps: CollectorDeps, { isSocket, tls }: Listen
     connectionsCheckingInterval: Math.min(limits.requestMs, CHECK_MS),
   }
   const app = Fastify({
-    logger: deps.logLevel === 'silent' ? false : { level: deps.logLevel, serializers: { err: printError } },
+    logger:
+      deps.logLevel === 'silent'
+        ? false
+        : { level: deps.logLevel, serializers: { err: printError }, stream: openLogLines() },
     logController: new LogController({ disableRequestLogging: true }),
     serverFactory: (handle) =>
       tls === null

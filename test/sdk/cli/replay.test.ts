@@ -398,7 +398,7 @@ describe('which session', () => {
   test('one that nobody names, and what is no option', async () => {
     expect(await replay(['nope'])).toMatchObject({
       code: 2,
-      err: expect.stringMatching(/No event names a session nope/),
+      err: expect.stringMatching(/No event is found that names a session nope/),
     })
     expect(parsed((await replay(['nope', '--json'])).out.replaceAll('\n', ''))[0].error.code).toBe('session_unknown')
     // An id that is that of something else.

@@ -36,7 +36,10 @@ export const history: Command = {
         `The bundle does not hold, so nothing is told: killick verify ${values.bundle} says why`,
       )
     if (altered === 0 && !events.some((event) => mayBeAbout(event, target)))
-      throw new KillickError('bundle_empty', `No event names ${type} ${id}`)
+      throw new KillickError(
+        'bundle_empty',
+        `No event is found that names ${type} ${id}; those that were dropped, or whose targets were erased or have expired, never are`,
+      )
     const told = historyOf(target, events, at)
     const earlier = since === undefined ? null : historyOf(target, events, since)
     const result = { told, earlier, altered, verdict }

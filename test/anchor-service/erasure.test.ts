@@ -16,7 +16,7 @@ import {
   rootFromInclusion,
   signNote,
 } from '@killick/sdk/core'
-import { inWords } from '@killick/sdk/words'
+import { checkInWords, inWords } from '@killick/sdk/words'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ownChecks } from '../../anchor-service/src/audit/checks.ts'
 import { openPool } from '../../anchor-service/src/database/pool.ts'
@@ -24,6 +24,8 @@ import { makeRun } from '../../anchor-service/src/ledger/index/write-run.ts'
 import { termKey } from '../../anchor-service/src/ledger/packs/event-keys.ts'
 import { packFrame } from '../../anchor-service/src/ledger/packs/packer.ts'
 import { readBody } from '../../anchor-service/src/ledger/packs/read-pack.ts'
+import { GERMAN } from '../../anchor-service/web/page/german.ts'
+import { ENGLISH } from '../../anchor-service/web/shared/english.ts'
 import { queryAsOwner } from '../support/postgres.ts'
 import { newSigner, Producer, post } from './support/producer.ts'
 import { ADMIN, call, ERASER, READER, register, type TestService, testService } from './support/service.ts'
@@ -224,6 +226,11 @@ describe('a subject is erased', () => {
       reason: 'not_pinned',
       detail: expect.stringContaining('By the word of this proof alone'),
     })
+    // Nobody who reads it, in whichever language, is told that something was erased.
+    for (const language of [ENGLISH, GERMAN]) {
+      const told = verdict.checks.find(({ id }) => id === 'event.erasure')!
+      expect(checkInWords(told, language.verdict).detail).not.toMatch(/erased|expired|gelöscht|abgelaufen/)
+    }
     expect(verifyProof(forged, { sourceKeys, logKeys: [service.vkey] }).outcome).toBe('failed')
   })
 

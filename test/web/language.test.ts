@@ -262,6 +262,7 @@ describe.skipIf(!browserAvailable())('the page in German', () => {
     await page.click(`button:text("${GERMAN.trust.again}")`)
     await page.locator('[data-state=unreachable]').waitFor()
     expect(await page.innerText('.banner')).toContain('127.0.0.1:9: Der Knoten ist nicht erreichbar')
+    expect(await page.innerText('.standing')).toContain('Die Blockchain wurde befragt über 127.0.0.1:9')
   })
 
   test('the switch works by keyboard, and keeps link, verdict and what was typed', async () => {

@@ -289,10 +289,12 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       const hidden = await ledger.prove(SALARY, { shown: ['action', 'actor', 'targets', 'outcome', 'occurredAt'] })
       const { page } = await show({ ...hidden, missing: 1 })
       await stateOf(page)
-      expect(await page.innerText('.banner')).toContain('The ledger no longer holds 1 field of this event')
+      expect(await page.innerText('.banner')).toContain(
+        'By the word of this proof alone, the ledger no longer holds 1 field of this event',
+      )
       const facts = await page.innerText('.facts')
       expect(facts).toMatch(/Not shown\s+1 field that this proof does not show/)
-      expect(facts).toMatch(/Lost\s+1 field that the ledger no longer holds/)
+      expect(facts).toMatch(/Lost\s+1 field that the ledger no longer holds, as this proof says/)
       expect(await violations(page)).toEqual([])
     })
 
@@ -452,6 +454,8 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       await pin(page, { rpc: 'http://127.0.0.1:9' })
       await page.locator('[data-state=unreachable]').waitFor()
       expect(await page.innerText('.banner')).toContain('127.0.0.1:9')
+      expect(await page.innerText('.standing')).toContain('The chain was asked through 127.0.0.1:9')
+      expect(await page.innerText('.standing')).not.toMatch(/was read/)
     })
 
     test('an anchor whose block was reorganised away counts for nothing', async () => {

@@ -113,7 +113,9 @@ describe('what a verdict comes to', () => {
     const event = (missingFields: number) =>
       ({ fields: {}, hiddenFields: 3, missingFields }) as unknown as Verdict['event']
     expect(said({ event: event(0) })).toBe('')
-    expect(said({ event: event(3) })).toContain('The ledger no longer holds 3 fields of this event')
+    expect(said({ event: event(3) })).toContain(
+      'By the word of this proof alone, the ledger no longer holds 3 fields of this event',
+    )
     const times = {
       recordedAt: '2026-01-01T00:00:00.000Z',
       after: '2026-03-01T00:00:00.000Z',

@@ -72,10 +72,13 @@ export function germanVerdict({ time, number, parser, silence }: Means): Verdict
     }[fault.what]
   }
 
-  const erasure = ({ logIndex, at, reason, legalBasis, order, count, policy, confirmed }: ErasureWord) =>
-    `${number(count)} ${count === 1 ? 'Feld' : 'Felder'} ${policy ? 'abgelaufen' : 'gelöscht'} durch Log-Eintrag ${number(logIndex)}, ${time(at)}${
+  const entryOf = ({ logIndex, at, reason, legalBasis, order, policy, confirmed }: ErasureWord) =>
+    `Log-Eintrag ${number(logIndex)}, ${time(at)}${
       policy ? `, Frist ${policy.id}, Fassung ${policy.version}` : order === null ? '' : `, Anordnung ${order}`
     }${confirmed ? `, angeordnet von ${confirmed.orderedBy}, bestätigt von ${confirmed.confirmedBy}` : ''}${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
+  const fieldsOf = ({ count }: ErasureWord) => `${number(count)} ${count === 1 ? 'Feld' : 'Felder'}`
+  const erasure = (word: ErasureWord) =>
+    `${fieldsOf(word)} ${word.policy ? 'abgelaufen' : 'gelöscht'} durch ${entryOf(word)}`
 
   function erasureFault(fault: ErasureFault): string {
     if (fault.what === 'unreadable') return parser(fault.refusal)
@@ -137,7 +140,7 @@ export function germanVerdict({ time, number, parser, silence }: Means): Verdict
         ...unread,
         ok: ({ erasures }) => erasures.map(erasure).join('; '),
         not_pinned: ({ erasures }) =>
-          `Nur nach Angabe dieses Nachweises, da kein Schlüssel des Logs festgelegt ist: ${erasures.map(erasure).join('; ')}`,
+          `Nur nach Angabe dieses Nachweises, da kein Schlüssel des Logs hinterlegt ist, werden Felder aus diesem Grund nicht gezeigt: ${erasures.map((word) => `${fieldsOf(word)}, ${entryOf(word)}`).join('; ')}`,
         erasure_invalid: (fault) => `Eine Löschung ist nicht belegt: ${erasureFault(fault)}`,
       },
       'event.signature': {

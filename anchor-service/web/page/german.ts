@@ -175,8 +175,8 @@ export const GERMAN: Language = {
     caveats: {
       missing: (n) =>
         n === 1
-          ? 'Das Prüfprotokoll enthält ein Feld dieses Ereignisses nicht mehr: Es wurde entfernt.'
-          : `Das Prüfprotokoll enthält ${number(n)} Felder dieses Ereignisses nicht mehr: Sie wurden entfernt.`,
+          ? 'Allein nach Angabe dieses Nachweises enthält das Prüfprotokoll ein Feld dieses Ereignisses nicht mehr: Es wurde entfernt.'
+          : `Allein nach Angabe dieses Nachweises enthält das Prüfprotokoll ${number(n)} Felder dieses Ereignisses nicht mehr: Sie wurden entfernt.`,
       before: (recordedAt, after) =>
         `Als Zeit der Aufzeichnung ist ${time(recordedAt)} angegeben; in dem Stand des Logs, der am ${time(after)} verankert wurde, war sie noch nicht enthalten.`,
       after: (by) => `Eine angegebene Zeit liegt nach dem ${time(by)}; da stand die Aufzeichnung bereits im Log.`,
@@ -278,7 +278,8 @@ export const GERMAN: Language = {
     notShown: 'Nicht gezeigt',
     hiddenFields: (n) => `${count(n, 'Feld', 'Felder')}, in diesem Nachweis nicht enthalten`,
     lost: 'Verloren',
-    lostFields: (n) => `${count(n, 'Feld', 'Felder')}, im Prüfprotokoll nicht mehr vorhanden`,
+    lostFields: (n) =>
+      `${count(n, 'Feld', 'Felder')}, nach Angabe dieses Nachweises im Prüfprotokoll nicht mehr vorhanden`,
     erased: 'Gelöscht',
     erasedFields: (n, at, order) =>
       `${count(n, 'Feld', 'Felder')}, am ${time(at)}${order === null ? '' : `, Anordnung ${order}`}`,
@@ -316,7 +317,7 @@ export const GERMAN: Language = {
     ],
     restsOn: (what) => `Das Ergebnis beruht auf ${what}.`,
     nodes: (nodes, requests) => [
-      'Die Blockchain wurde gelesen über ',
+      'Die Blockchain wurde befragt über ',
       nodes,
       `${requests > 0 ? ` (${count(requests, 'Anfrage', 'Anfragen')})` : ''}. Dieser Knoten könnte falsche Angaben machen; zur Kontrolle lässt sich ein anderer befragen.`,
     ],

@@ -102,7 +102,7 @@ export const ENGLISH = {
     failed: (reason: string, detail: string) => `${reason} ${detail}.`,
     caveats: {
       missing: (n: number) =>
-        `The ledger no longer holds ${count(n, 'field')} of this event: somebody has taken ${n === 1 ? 'it' : 'them'} out.`,
+        `By the word of this proof alone, the ledger no longer holds ${count(n, 'field')} of this event: somebody has taken ${n === 1 ? 'it' : 'them'} out.`,
       before: (recordedAt: string, after: string) =>
         `It claims to be recorded at ${time(recordedAt)}, but was not yet in the log as anchored at ${time(after)}.`,
       after: (by: string) => `It claims a time after ${time(by)}, when it was in the log already.`,
@@ -199,7 +199,7 @@ export const ENGLISH = {
     notShown: 'Not shown',
     hiddenFields: (n: number) => `${count(n, 'field')} that this proof does not show`,
     lost: 'Lost',
-    lostFields: (n: number) => `${count(n, 'field')} that the ledger no longer holds`,
+    lostFields: (n: number) => `${count(n, 'field')} that the ledger no longer holds, as this proof says`,
     erased: 'Erased',
     erasedFields: (n: number, at: string, order: string | null) =>
       `${count(n, 'field')}, on ${time(at)}${order === null ? '' : `, by order ${order}`}`,
@@ -238,9 +238,9 @@ export const ENGLISH = {
     ],
     restsOn: (what: string) => `It rests on ${what}.`,
     nodes: <P>(nodes: P, requests: number): (P | string)[] => [
-      'The chain was read from ',
+      'The chain was asked through ',
       nodes,
-      `${requests > 0 ? ` in ${count(requests, 'request')}` : ''}, which could lie about it: ask another node to be sure.`,
+      `${requests > 0 ? ` in ${count(requests, 'request')}` : ''}. A node could lie about it: ask another one to be sure.`,
     ],
     meaning: <P>(genuine: (word: string) => P): (P | string)[] => [
       'That it is ',

@@ -57,10 +57,12 @@ export function english({ time, number }: Print = { time: (iso) => iso, number: 
     ].join('; ')
   }
 
-  const erasure = ({ logIndex, at, reason, legalBasis, order, count, policy, confirmed }: ErasureWord) =>
-    `${number(count)} ${count === 1 ? 'field' : 'fields'} ${policy ? 'expired' : 'erased'} by log entry ${number(logIndex)} at ${time(at)}${
+  const entryOf = ({ logIndex, at, reason, legalBasis, order, policy, confirmed }: ErasureWord) =>
+    `log entry ${number(logIndex)} at ${time(at)}${
       policy ? `, by policy ${policy.id}, version ${policy.version}` : order === null ? '' : `, by order ${order}`
     }${confirmed ? `, ordered by ${confirmed.orderedBy} and confirmed by ${confirmed.confirmedBy}` : ''}${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
+  const fieldsOf = ({ count }: ErasureWord) => `${number(count)} ${count === 1 ? 'field' : 'fields'}`
+  const erasure = (word: ErasureWord) => `${fieldsOf(word)} ${word.policy ? 'expired' : 'erased'} by ${entryOf(word)}`
 
   function erasureFault(fault: ErasureFault): string {
     if (fault.what === 'unreadable') return refused(fault.refusal)
@@ -122,7 +124,7 @@ export function english({ time, number }: Print = { time: (iso) => iso, number: 
         ...unread,
         ok: ({ erasures }) => erasures.map(erasure).join('; '),
         not_pinned: ({ erasures }) =>
-          `By the word of this proof alone, as no key of the log is pinned: ${erasures.map(erasure).join('; ')}`,
+          `By the word of this proof alone, as no key of the log is pinned, this is why fields are not shown: ${erasures.map((word) => `${fieldsOf(word)}, ${entryOf(word)}`).join('; ')}`,
         erasure_invalid: (fault) => `An erasure does not hold: ${erasureFault(fault)}`,
       },
       'event.signature': {

@@ -5,6 +5,7 @@ import type { AuditStatus } from '../audit/index.ts'
 import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
 import type { ActivitySchema } from './routes/activity.ts'
 import type { BundleSchema } from './routes/bundles.ts'
+import type { HoldSchema } from './routes/erasures.ts'
 import type { HistorySchema } from './routes/history.ts'
 import type { EquivocationsSchema, RefusalsSchema } from './routes/incidents.ts'
 import type { RetentionSchema } from './routes/retention.ts'
@@ -32,6 +33,8 @@ export type EquivocationAnswer = Static<typeof EquivocationsSchema>['equivocatio
 export type RefusalsAnswer = Static<typeof RefusalsSchema>
 
 export type HistoryAnswer = Static<typeof HistorySchema>
+
+export type HoldAnswer = Static<typeof HoldSchema>
 
 export type RetentionAnswer = Static<typeof RetentionSchema>
 

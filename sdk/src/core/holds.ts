@@ -15,7 +15,9 @@ const NAMES = Object.keys(meets) as (keyof typeof meets)[]
 /** Whether a hold covers an event. One that has lost a field in question may be meant, so it counts as covered. */
 export function isHeld(
   { from, to, ...conditions }: HoldScope,
-  event: Pick<ParsedEvent, 'source' | 'stream' | 'time' | 'fields' | 'fieldCount' | 'disclosures'>,
+  event: Pick<ParsedEvent, 'source' | 'stream' | 'time' | 'fields' | 'fieldCount'> & {
+    readonly disclosures: ArrayLike<unknown>
+  },
 ): boolean {
   const { source, stream, fields, fieldCount, disclosures } = event
   const shown = { source, stream, fields, isWhole: disclosures.length === fieldCount }

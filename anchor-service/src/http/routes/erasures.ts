@@ -102,7 +102,7 @@ const NamedSchema = Type.Object({
 
 const CoversSchema = Type.Object({ ...FilterTexts, ...{ from: Moment, to: Moment } }, { additionalProperties: false })
 
-const HoldSchema = Type.Object({
+export const HoldSchema = Type.Object({
   id: Type.String(),
   logIndex: Type.Integer({ description: 'of the event that places it' }),
   covers: CoversSchema,

@@ -63,7 +63,7 @@ function line(a: AnchorAnswer): HTMLElement {
     HEADS,
     row(
       when(a.plannedAt),
-      h('span', { title: a.detail }, said(a.state)),
+      h('span', {}, said(a.state), a.detail && h('span', { class: 'note below' }, said(a.detail))),
       a.size.toLocaleString('en'),
       chainName(a.chainId),
       a.block === null ? '' : String(a.block),

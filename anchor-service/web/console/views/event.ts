@@ -1,7 +1,7 @@
 /** One event: what it says in a sentence, what changed, its neighbours in the stream, its proof, and a form to share it. */
-import type { Party } from '@killick/sdk/core'
+import { isHeld, type JsonObject, type Party } from '@killick/sdk/core'
 import { sessionOf } from '@killick/sdk/words'
-import type { MadeShareAnswer } from '../../../src/http/answers.ts'
+import type { HoldAnswer, MadeShareAnswer } from '../../../src/http/answers.ts'
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { packFragment } from '../../shared/fragment.ts'
 import { isUndone, type Outcome } from '../../shared/outcome.ts'
@@ -53,6 +53,7 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
         `, number ${count(current.seq)}`,
       ),
       Session: session !== null && h('a', { href: `#/sessions/${encodeURIComponent(session)}` }, said(session)),
+      Held: await holdsOf(current),
       Proof: await proofOf(current),
     }),
     lost(current),
@@ -155,6 +156,33 @@ function sentence(current: ReadableEvent): Child[] {
     targets.length > 1 && ` and ${count(targets.length - 1)} more`,
     end,
   ]
+}
+
+/** Each hold that covers it, with the way to what says whose case it is. Null where none does. */
+async function holdsOf(current: ReadableEvent): Promise<HTMLElement | null> {
+  const { recordedAt, fields, missing = 0, erased = 0, expired = 0 } = current
+  const shown = Object.keys(fields)
+  const known = { ...current, fields: fields as JsonObject, time: Date.parse(recordedAt), disclosures: shown }
+  const asked = { ...known, fieldCount: shown.length + missing + erased + expired }
+  try {
+    const { holds } = await api<{ holds: HoldAnswer[] }>('/v1/holds')
+    const covering = holds.filter(({ state, covers }) => state === 'standing' && isHeld(covers, asked))
+    if (covering.length === 0) return null
+    const links = covering.flatMap(({ id, createdAt }, i) => [
+      i === 0 ? '' : ', ',
+      h('a', { href: `#/events?${new URLSearchParams({ target: id, own: '1' })}` }, 'placed ', when(createdAt), ' UTC'),
+    ])
+    const one = covering.length === 1
+    return h(
+      'span',
+      {},
+      `by ${plural(covering.length, 'hold')}, `,
+      ...links,
+      note(`: what it holds is neither erased nor expires until ${one ? 'that is' : 'they are'} lifted`),
+    )
+  } catch (error) {
+    return h('span', { class: 'bad note', role: 'alert' }, 'not known. ', said(faultOf(error)))
+  }
 }
 
 function erasedNote({ erased = 0, expired = 0 }: ReadableEvent): HTMLElement | null {

@@ -62,9 +62,10 @@ export class SessionTransactions {
     const transaction = this.current
     if (step === 'begin') this.#isBlock = true
     if (tag === 'COMMIT' || COMMITTED.has(tag)) this.#end('committed')
-    else if (tag === 'ROLLBACK' && step === 'rollback') this.#end('rolled_back')
     // The tag of ROLLBACK TO is the same: where the parser does not say which it was, the server's next status does.
     else if (tag === 'ROLLBACK' && step === undefined) this.#hasFailed = true
+    // COMMIT and PREPARE TRANSACTION have this tag too, where something in the transaction has failed.
+    else if (tag === 'ROLLBACK' && step !== 'rollback_to') this.#end('rolled_back')
     else if (tag === 'PREPARE TRANSACTION') this.#end('prepared')
     return transaction
   }

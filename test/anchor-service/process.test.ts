@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseCheckpoint } from '@killick/sdk/core'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { readHeadFiles } from '../../anchor-service/src/ledger/head-file.ts'
 import { createDatabase, queryAsOwner } from '../support/postgres.ts'
 import { type ChildHandle, startChild } from '../support/processes.ts'
@@ -274,6 +274,7 @@ test.each(['a full disk', 'a pipe that nobody reads'])(
       env,
       stdio: ['ignore', where === 'a full disk' ? full : 'pipe', 'pipe'],
     })
+    onTestFinished(() => child.kill9())
     closeSync(full)
     child.process.stdout?.destroy()
     const url = `http://127.0.0.1:${port}`

@@ -46,6 +46,7 @@ test('where nothing that it says finds room, it records all the same', async () 
   const child = await startChild(process.execPath, [MAIN, 'collect', '--config', file], {
     stdio: ['ignore', full, full],
   })
+  onTestFinished(() => child.kill9())
   closeSync(full)
   const url = `http://127.0.0.1:${port}`
   const metrics = () =>

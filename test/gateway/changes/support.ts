@@ -107,6 +107,9 @@ export async function world(tables: string, more: JsonObject = {}): Promise<Worl
       failed.catch(() => {})
       await recorder.close()
       running.delete(recorder)
+      // The server sees the end of the connection a moment later, and lets nobody drop or move the slot before.
+      const active = 'select from pg_replication_slots where slot_name = $1 and active'
+      await expect.poll(async () => (await client.query(active, [slot])).rowCount).toBe(0)
     },
     events: () => eventsIn(folder),
   }

@@ -177,7 +177,10 @@ export class Answering {
 
   /** The session is over. @returns what the server has answered and not, and the transaction that was open */
   close(): { answered: readonly Work[]; open: readonly Work[]; transaction: SessionTransaction | null } {
-    const transaction = this.transactions.closed(this.#ops.every(({ work }) => work === null || work.error !== null))
+    const transaction = this.transactions.closed(
+      this.#ops.every(({ work }) => work === null || work.error !== null),
+      this.#ops.some(({ kind }) => kind === 'sync'),
+    )
     const open = this.#ops.flatMap(({ work }) => (work === null ? [] : [work]))
     const answered = this.#answered
     this.#ops = []
@@ -223,7 +226,7 @@ export class Answering {
     const refusal = op.refusal
     this.transactions.failed()
     if (op.work !== null && error.sqlstate !== SYNTAX_ERROR && mayCommitParts(op.work)) this.transactions.mayCommit()
-    const failing = op.work ?? op.part ?? null
+    const failing = op.work ?? op.part ?? (op.kind === 'sync' ? this.#lastAnswered() : null)
     if (failing !== null) this.#fails(failing, error)
     op.naming?.drop()
     if (ENDS_SEGMENT.has(op.kind)) {
@@ -237,6 +240,12 @@ export class Answering {
     for (const skipped of this.#ops.splice(0, at < 0 ? this.#ops.length : at)) this.#skip(skipped)
     this.#isSkipping = at < 0
     return refusal
+  }
+
+  /** What fails where the server cannot commit at a sync, which has no event: the last statement, as it is that of a text. */
+  #lastAnswered(): Work | null {
+    const { current } = this.transactions
+    return this.#answered.findLast(({ transaction, error }) => transaction === current && error === null) ?? null
   }
 
   #fails(work: Work, error: ServerError): void {
@@ -264,7 +273,8 @@ export class Answering {
     op.work.state = state
     op.work.ended = performance.now()
     this.#answered.push(op.work)
-    if (this.#answered.length > MAX_WAITING) this.#ends.ended(this.#answered.splice(0))
+    // The last one stays: what becomes of the transaction is said of it.
+    if (this.#answered.length > MAX_WAITING) this.#ends.ended(this.#answered.splice(0, MAX_WAITING))
   }
 
   #ready(op: Op | undefined, status: string): void {

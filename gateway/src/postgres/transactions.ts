@@ -93,10 +93,15 @@ export class SessionTransactions {
     return this.#isInParts ? 'unknown' : 'rolled_back'
   }
 
-  /** The session is over. @param isAnswered whether nothing was under way that could have committed it */
-  closed(isAnswered: boolean): SessionTransaction | null {
+  /**
+   * The session is over.
+   * @param isAnswered whether every statement has its answer
+   * @param hasSync whether a sync has none, which commits what no BEGIN has begun
+   */
+  closed(isAnswered: boolean, hasSync: boolean): SessionTransaction | null {
     const transaction = this.#current
-    if (transaction !== null) this.#end(isAnswered ? this.#undone : 'unknown')
+    const mayBeCommitted = !isAnswered || (hasSync && !this.#isBlock && !this.#hasFailed)
+    if (transaction !== null) this.#end(mayBeCommitted ? 'unknown' : this.#undone)
     return transaction
   }
 

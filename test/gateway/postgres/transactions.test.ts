@@ -1,7 +1,9 @@
 // What became of each transaction, where the server's answer is not what was asked for.
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
-import { executed, type World, world } from './support.ts'
+import { executed, loggedIn, message, NO_LIMIT, seen, type World, world } from './support.ts'
 
 let it: World
 beforeAll(async () => {
@@ -9,6 +11,9 @@ beforeAll(async () => {
   await queryAsOwner(it.direct, 'create table t (n int)')
 })
 afterAll(() => it?.remove())
+
+const execution = (text: string): Buffer =>
+  Buffer.concat([message('P', '', text, 0), message('B', '', '', 0, 0, 0), message('E', '', NO_LIMIT)])
 
 test('COMMIT and PREPARE TRANSACTION of what has failed: it is rolled back, and what comes behind is another one', async () => {
   const ends = [
@@ -57,4 +62,71 @@ test('COMMIT and PREPARE TRANSACTION of what has failed: it is rolled back, and 
         ['commit', { id: 4, state: 'committed' }],
       ]),
   ])
+})
+
+test('a transaction that fails as it is committed: its last statement has failed with that, and all of it is rolled back', async () => {
+  await queryAsOwner(it.direct, 'create table d (n int unique deferrable initially deferred)')
+  await it.start()
+  await it.with(async (client) => {
+    await client.query('insert into d values ($1)', [1])
+    await expect(client.query('insert into d values ($1)', [1])).rejects.toMatchObject({ code: '23505' })
+  })
+  const raw = await loggedIn(it)
+  const texts = ['insert into d values (1)', 'select 1']
+  raw.socket.write(Buffer.concat([...texts.map(execution), message('S')]))
+  expect((await raw.until('Z')).types).toBe('12C12DCEZ')
+  raw.socket.end(message('X'))
+  await raw.ended()
+  const told = executed(await it.events()).slice(-4)
+  expect(told.map(({ end }) => [end.outcome, end.sqlstate, end.error?.message, end.tag, end.transaction])).toEqual([
+    ['success', undefined, undefined, 'INSERT 0 1', { id: 1, state: 'committed' }],
+    ['failure', '23505', expect.stringContaining('d_n_key'), 'INSERT 0 1', { id: 2, state: 'rolled_back' }],
+    ['success', undefined, undefined, 'INSERT 0 1', { id: 1, state: 'rolled_back' }],
+    ['failure', '23505', expect.stringContaining('d_n_key'), 'SELECT 1', { id: 1, state: 'rolled_back' }],
+  ])
+})
+
+test('the session ends while the server commits: what became of the transaction is not known', async () => {
+  await queryAsOwner(
+    it.direct,
+    `create table slow (n int); create function wait() returns trigger language plpgsql as
+     'begin perform pg_advisory_xact_lock(4711); return null; end';
+     create constraint trigger wait after insert on slow deferrable initially deferred for each row execute function wait()`,
+  )
+  await it.start()
+  const holder = new pg.Client({ connectionString: it.direct })
+  await holder.connect()
+  try {
+    await holder.query('select pg_advisory_lock(4711)')
+    const raw = await loggedIn(it)
+    raw.socket.write(Buffer.concat([execution('insert into slow values (1)'), message('H')]))
+    await raw.until('C')
+    raw.socket.write(message('S'))
+    const waiting = "select from pg_locks where locktype = 'advisory' and not granted"
+    await expect.poll(async () => (await holder.query(waiting)).rowCount).toBe(1)
+    const events = (await it.events()).map(seen)
+    await holder.query('select pg_advisory_unlock(4711)')
+    await expect.poll(async () => (await holder.query('select from slow')).rowCount).toBe(1)
+    const [statement, session] = events.slice(-2).map(({ action, known }) => [action, known.transaction])
+    expect(statement).toEqual(['postgres.statement.result', { id: 1, state: 'unknown' }])
+    expect(session).toEqual(['postgres.session.end', { id: 1, state: 'unknown' }])
+  } finally {
+    await holder.end()
+  }
+})
+
+test('more statements without a sync than are kept: what became of their transaction is said of the last', async () => {
+  await it.start()
+  const raw = await loggedIn(it)
+  const count = 257
+  raw.socket.write(Buffer.concat([...Array(count).fill(execution('insert into t values (3)')), message('H')]))
+  for (let i = 0; i < count; i++) await raw.until('C')
+  // Successes wait for others for a fourth of a second.
+  await sleep(400)
+  raw.socket.write(message('S'))
+  await raw.until('Z')
+  raw.socket.end(message('X'))
+  await raw.ended()
+  const ends = executed(await it.events()).slice(-count)
+  expect(ends.at(-1)?.end.transaction).toEqual({ id: 1, state: 'committed' })
 })

@@ -17,7 +17,7 @@ import { makePostgresMetrics, type PostgresMetrics } from './metrics.ts'
 import { passThrough } from './passthrough.ts'
 import { RefusedConnections } from './refused.ts'
 import { connectServer, type ServerConnection, ServerUnreachable } from './server-connection.ts'
-import { PostgresSession } from './session.ts'
+import { LINGER_MS, PostgresSession } from './session.ts'
 import { decideStartup, settingsOf } from './startup-settings.ts'
 
 /** A relay that takes connections. */
@@ -125,9 +125,7 @@ class Relay {
 
   async #serve({ socket, isSecure, packet }: Visitor, address: string): Promise<void> {
     const refuse = (error: OwnError) => {
-      socket.end(printError(error, 'FATAL'))
-      socket.resume()
-      setTimeout(() => socket.destroy(), 2_000).unref()
+      farewell(socket, printError(error, 'FATAL'))
       this.#refused.note({ address, packet }, { code: error.code, why: error.why })
     }
     const { limits, tls } = this.#config
@@ -235,7 +233,7 @@ class Relay {
     address: string,
   ): Promise<void> {
     const known = this.#byCancelKey.get(packet.packet.subarray(8).toString('hex'))
-    if (known === undefined && !this.#refused.admitsCancel()) return void client.destroy()
+    if (known === undefined && !this.#refused.admitsCancel()) return farewell(client)
     const identity = { user: '', database: '', address }
     const recording = known ?? this.#recordingOf(randomUUID(), identity).recording
     const recorded = recording.record({
@@ -254,7 +252,7 @@ class Relay {
     } catch {
       // A cancel request is never answered; that it was not passed on shows in what goes on.
     } finally {
-      client.destroy()
+      farewell(client)
     }
   }
 
@@ -290,6 +288,13 @@ class Relay {
     await admin?.close()
     await this.#recorder.close()
   }
+}
+
+/** Ends a connection as TLS wants it: libpq takes an end without a word for an error, of a cancel request too. */
+function farewell(socket: Visitor['socket'], lastWords: Buffer = Buffer.alloc(0)): void {
+  socket.end(lastWords)
+  socket.resume()
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
 
 const identityOf = ({ user, database }: Readonly<Record<string, string>>, address: string): Identity => ({

@@ -352,7 +352,7 @@ export class PostgresSession {
 
 const NOT_AUTHENTICATED: OwnError = { code: 'postgres_message_invalid', why: 'The client has not authenticated.' }
 /** How long a client has to read the last words, ms. */
-const LINGER_MS = 2_000
+export const LINGER_MS = 2_000
 
 /** Long messages are given back once they are written, or cannot be. */
 function writeAll(to: Duplex, bytes: readonly Buffer[], hold: SessionParts['hold']): boolean {

@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { duplexPair } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
@@ -347,3 +350,32 @@ test('TLS ends at the relay; one with the certificate of the server keeps channe
   await it.start()
   expect(starts).toHaveLength(2)
 })
+
+test('a cancel request inside of TLS ends as TLS does: libpq takes an end without a word for a failure', async () => {
+  certifier(it.folder).issue('relay', 'DNS:localhost,IP:127.0.0.1')
+  await it.events()
+  await it.start({ tls: { cert: 'relay.crt', key: 'relay.key' } })
+  const [inner, outer] = duplexPair()
+  const [host, port] = it.relay.address.split(':') as [string, string]
+  const socket = connect(Number(port), host)
+  const told: Buffer[] = []
+  socket.on('data', (chunk) => told.push(chunk))
+  outer.pipe(socket).pipe(outer)
+  // In this version an alert can be told from other messages without a key.
+  const asked = { maxVersion: 'TLSv1.2', rejectUnauthorized: false, ALPNProtocols: ['postgresql'] } as const
+  const secure = connectTls({ socket: inner, ...asked })
+  const packet = Buffer.alloc(16)
+  for (const [i, value] of [16, 80_877_102, 4711, 4712].entries()) packet.writeInt32BE(value, 4 * i)
+  secure.on('error', () => {}).write(packet)
+  await once(socket, 'end')
+  secure.destroy()
+  socket.destroy()
+  const records: number[] = []
+  const bytes = Buffer.concat(told)
+  for (let at = 0; at < bytes.length; at += 5 + bytes.readUInt16BE(at + 3)) records.push(bytes[at]!)
+  await it.events()
+  await it.start()
+  expect(records.at(-1)).toBe(ALERT)
+})
+
+const ALERT = 21

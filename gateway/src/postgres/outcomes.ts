@@ -100,14 +100,16 @@ function isPlain({ state, error, copy, results, action }: Work): boolean {
 }
 
 function shownOf({ sent, ended, results, copy, transaction, error }: Work): JsonObject {
-  const one = results.length === 1 ? results[0]! : null
+  // What fails behind a COMMIT, in one text, is part of another transaction than what was complete.
+  const isOne = results.length === 1 && (error === null || results[0]!.transaction === transaction)
+  const one = isOne ? results[0]! : null
   const shown: JsonObject = {}
   if (ended > 0) shown.ms = Math.round((ended - sent) * 1_000) / 1_000
   if (one !== null) {
     if (one.tag !== null) shown.tag = one.tag
     if (one.rows !== null) shown.rows = one.rows
     shown.transaction = transactionShown(one.transaction)
-  } else if (results.length > 1) {
+  } else if (results.length > 0) {
     shown.results = results.slice(0, MAX_RESULTS).map(resultShown)
     if (results.length > MAX_RESULTS) shown.count = results.length
   }

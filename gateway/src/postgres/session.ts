@@ -316,13 +316,15 @@ export class PostgresSession {
   }
 
   async #recordEnd(by: EndedBy, error: OwnError | undefined): Promise<void> {
-    const { recording } = this.#parts
+    const { recording, config } = this.#parts
     const { answered, open, transaction } = this.#answering.close()
     const unsent = this.#lane.abandon().flatMap(({ work }) => (work === null ? [] : [work]))
     for (const work of unsent) work.state = 'not_sent'
     this.#outcomes.take(answered)
     this.#outcomes.unanswered([...open, ...unsent], `session_ended_by_${by}`)
     this.#outcomes.flush()
+    // It says what became of the last transaction: so it comes behind every outcome, also of intents that are not durable yet.
+    if (config.mode === 'observe') await recording.settled()
     recording.end(this.#start, {
       action: 'session.end',
       known: {

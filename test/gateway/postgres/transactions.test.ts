@@ -1,5 +1,6 @@
 // What became of each transaction, where the server's answer is not what was asked for.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { tellStep } from '@killick/sdk/words'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
@@ -66,6 +67,7 @@ test('COMMIT and PREPARE TRANSACTION of what has failed: it is rolled back, and 
 
 test('a transaction that fails as it is committed: its last statement has failed with that, and all of it is rolled back', async () => {
   await queryAsOwner(it.direct, 'create table d (n int unique deferrable initially deferred)')
+  await it.events()
   await it.start()
   await it.with(async (client) => {
     await client.query('insert into d values ($1)', [1])
@@ -93,6 +95,7 @@ test('the session ends while the server commits: what became of the transaction 
      'begin perform pg_advisory_xact_lock(4711); return null; end';
      create constraint trigger wait after insert on slow deferrable initially deferred for each row execute function wait()`,
   )
+  await it.events()
   await it.start()
   const holder = new pg.Client({ connectionString: it.direct })
   await holder.connect()
@@ -116,6 +119,7 @@ test('the session ends while the server commits: what became of the transaction 
 })
 
 test('more statements without a sync than are kept: what became of their transaction is said of the last', async () => {
+  await it.events()
   await it.start()
   const raw = await loggedIn(it)
   const count = 257
@@ -129,4 +133,37 @@ test('more statements without a sync than are kept: what became of their transac
   await raw.ended()
   const ends = executed(await it.events()).slice(-count)
   expect(ends.at(-1)?.end.transaction).toEqual({ id: 1, state: 'committed' })
+})
+
+test('one statement of a text was committed and the next one has failed: each is said to be what it is', async () => {
+  await it.events()
+  await it.start()
+  await it.with(async (client) => {
+    await client.query('begin; insert into t values (6)')
+    await expect(client.query('commit; select 1/0')).rejects.toMatchObject({ code: '22012' })
+  })
+  const end = executed(await it.events()).at(-1)!.end
+  expect(end).toMatchObject({ sqlstate: '22012', transaction: { id: 2, state: 'rolled_back' } })
+  expect(end.results).toEqual([{ tag: 'COMMIT', transaction: { id: 1, state: 'committed' } }])
+  expect(end.tag).toBeUndefined()
+})
+
+test('in words: what was executed and not committed does not read as done, and what only read is told too', async () => {
+  await it.events()
+  await it.start({ mode: 'observe' })
+  await it.with(async (client) => {
+    await client.query('select 1')
+    await client.query('select 2')
+    // Of what comes later an event says nothing: so all in one.
+    await client.query('begin; insert into t values (4); rollback')
+    await client.query('begin; insert into t values (5)')
+  })
+  const told = (await it.events()).slice(-10).map((event) =>
+    tellStep(event)
+      .map((each) => (typeof each === 'string' ? each : each.said))
+      .join(''),
+  )
+  expect(told).toContain('select 1; select 2 (2 statements)')
+  expect(told).toContain('BEGIN, rolled back; INSERT 0 1, 1 row, rolled back; ROLLBACK, rolled back')
+  expect(told.at(-1)).toBe('the session ends, by client, what was open in it is rolled back')
 })

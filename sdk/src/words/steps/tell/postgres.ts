@@ -25,10 +25,23 @@ const STEPS: Readonly<Record<string, string>> = { parse: 'prepares', bind: 'bind
 const parametersOf = (parameters: JsonValue | undefined): ToldStep =>
   Array.isArray(parameters) && parameters.length > 0 ? [' with ', shown(parameters)] : []
 
-const resultOf = ({ tag, rows }: JsonObject): ToldStep => [
+const resultOf = ({ tag, rows, transaction }: JsonObject): ToldStep => [
   ...(typeof tag === 'string' ? [said(tag)] : ['done']),
   ...(typeof rows === 'number' ? [`, ${rows.toLocaleString('en')} ${rows === 1 ? 'row' : 'rows'}`] : []),
+  ...undoneOf(transaction, ', '),
 ]
+
+/** That a statement was executed is not that it was committed. */
+const undoneOf = (transaction: JsonValue | undefined, before: string): ToldStep => {
+  const state = UNDONE[String(member(transaction, 'state'))]
+  return state === undefined ? [] : [before, state]
+}
+
+const UNDONE: Readonly<Record<string, string>> = {
+  rolled_back: 'rolled back',
+  prepared: 'prepared to be committed',
+  unknown: 'perhaps committed',
+}
 
 const answer: Teller = ({ fields: { error } }, { known }) => {
   const message = member(error, 'message')
@@ -43,15 +56,28 @@ const answer: Teller = ({ fields: { error } }, { known }) => {
   return [...told, ...(list.length > 3 ? [` and ${list.length - 3} more`] : [])]
 }
 
+/** In observe mode: each text once, and how many statements they were. */
+const observed: Teller = ({ fields: { statement } }, { known: { statements } }) => {
+  const texts = Array.isArray(statement) ? statement : []
+  const count = Array.isArray(statements) ? statements.length : texts.length
+  return [
+    ...(texts.length === 0 ? ['statements that are not shown'] : []),
+    ...texts.slice(0, 3).flatMap((text, i): ToldStep => [i === 0 ? '' : '; ', shown(text)]),
+    ...(texts.length > 3 ? [` and ${texts.length - 3} more`] : []),
+    ...(count > 1 ? [` (${count} statements)`] : []),
+  ]
+}
+
 export const POSTGRES: Readonly<Record<string, Teller>> = {
   'postgres.session.start': (event, { known: { authentication } }) => [
     'connects to ',
     targetOf(event, 'database'),
     ...(typeof authentication === 'string' ? [', by ', said(authentication)] : []),
   ],
-  'postgres.session.end': (_, { known: { by } }) => [
+  'postgres.session.end': (_, { known: { by, transaction } }) => [
     'the session ends',
     ...(typeof by === 'string' ? [', by ', said(by)] : []),
+    ...undoneOf(transaction, ', what was open in it is '),
   ],
   'postgres.session.refused': (event) => ['is not let in to ', targetOf(event, 'database')],
   'postgres.statement': (event, step) => [
@@ -61,6 +87,7 @@ export const POSTGRES: Readonly<Record<string, Teller>> = {
     ...(step.known.isFullyKnown === false ? [' (its effect is not fully known)'] : []),
   ],
   'postgres.statement.result': answer,
+  'postgres.statements': observed,
   'postgres.function': (event, step) => [...statementOf(event, step), ...parametersOf(event.fields.parameters)],
   'postgres.function.result': answer,
   'postgres.cancel': () => ['asks to cancel what is under way'],

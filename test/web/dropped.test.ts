@@ -71,3 +71,26 @@ test.skipIf(!browserAvailable())('whoever follows a link is told that it is no l
     expect(await violations(page)).toEqual([])
   }
 })
+
+test.skipIf(!browserAvailable())('nothing that is not found is told as if it had never been', async () => {
+  const { page } = await watch(await browser!.newContext({ viewport: { width: 1280, height: 900 } }))
+  const { logSize } = (await call(service.url, '/readyz')).json
+  const last = { outcome: 'pass', at: new Date().toISOString(), seconds: 1, size: logSize, events: 9, root: '' }
+  await page.route('**/readyz', async (route) => {
+    const answer = await (await route.fetch()).json()
+    await route.fulfill({ json: { ...answer, audit: { last: { ...last, first: null, findings: [] } } } })
+  })
+  await page.goto(`${service.url}/console/`)
+  await page.fill('#token', READER)
+  await page.click('button:text("Sign in")')
+  await page.locator('text=No event is found that was denied.').waitFor()
+  const told = await page.innerText('main')
+  expect(told).toMatch(/or a retention policy has dropped them/)
+  expect(told).toMatch(/left out of the events, not of what was denied or failed/)
+  // All of the log was audited; that less of it can be read is no reason to call it half.
+  expect(told).toMatch(/ago: \d+ log entries, of \d+ now \(\d+ %\), with 9 events/)
+  const [, size, now, share] = /(\d+) log entries, of (\d+) now \((\d+) %\)/.exec(told)!.map(Number)
+  expect([size, share]).toEqual([logSize, Math.floor((100 * logSize) / now!)])
+  await page.goto(`${service.url}/console/#/events?target=never`)
+  await page.locator('text=or by the contents of what a retention policy has dropped').waitFor()
+})

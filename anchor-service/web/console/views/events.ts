@@ -66,7 +66,7 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
     terms.size > 0
       ? empty(
           'Nothing matches this search.',
-          'Terms must match exactly, but for invoice.*, and nothing is found by what was erased or has expired. Take one away, or widen the time.',
+          'Terms must match exactly, but for invoice.*, and nothing is found by what was erased or has expired, or by the contents of what a retention policy has dropped. Take one away, or widen the time.',
         )
       : empty('No events yet.', 'Make a key, register it, and record the first event:', START)
   nothing.hidden = first.events.length > 0

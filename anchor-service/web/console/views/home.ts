@@ -15,6 +15,8 @@ type State = {
   front: FrontAnswer
   activity: ActivityAnswer
   audit: ReadinessAnswer['audit']
+  /** Entries of the log; null: not known. */
+  entries: number | null
   denied: ListedEvent[]
   /** How many calls wait for a person, at least. */
   waiting: number
@@ -27,7 +29,7 @@ export async function home(_search: unknown, signal: AbortSignal): Promise<HTMLE
 }
 
 async function read(): Promise<State> {
-  const [front, activity, { audit }, { events: denied }, { waiting }] = await Promise.all([
+  const [front, activity, { audit, logSize }, { events: denied }, { waiting }] = await Promise.all([
     api<FrontAnswer>('/'),
     api<ActivityAnswer>(`/v1/activity?days=${DAYS}`),
     readiness(),
@@ -37,10 +39,13 @@ async function read(): Promise<State> {
   const { log } = front
   // Where that is the time of the answer, the minute will do, or each look would draw everything anew.
   if (log?.upTo && log.rest !== 'entries') log.upTo = `${log.upTo.slice(0, 16)}:00.000Z`
-  return { front, activity, audit, denied, waiting: waiting.length, minute: Math.floor(Date.now() / 60_000) }
+  return {
+    ...{ front, activity, audit, entries: logSize, denied, waiting: waiting.length },
+    minute: Math.floor(Date.now() / 60_000),
+  }
 }
 
-function parts({ front, activity, audit, denied, waiting }: State): Child[] {
+function parts({ front, activity, audit, entries, denied, waiting }: State): Child[] {
   const { days } = activity
   const today = days.at(-1)!
   const of = (what: 'denied' | 'failed') => (today[what] === null ? 'many' : count(today[what]))
@@ -72,7 +77,7 @@ function parts({ front, activity, audit, denied, waiting }: State): Child[] {
         { href: `#/events?outcome=denied&from=${today.day}&to=${today.day}`, tone: today.denied === 0 ? '' : 'bad' },
         `and ${of('failed')} failed`,
       ),
-      auditTile(audit, activity.events),
+      auditTile(audit, entries),
     ),
     h(
       'div',
@@ -92,11 +97,14 @@ function parts({ front, activity, audit, denied, waiting }: State): Child[] {
     h(
       'p',
       { class: 'note' },
-      'Days are UTC, by when the ledger accepted an event; what it recorded itself is left out. Outcomes are counted by search keys.',
+      'Days are UTC, by when the ledger accepted an event. What it recorded itself is left out of the events, not of what was denied or failed: that is counted by search keys, so what was erased, has expired or was dropped may not be among it.',
     ),
     h('h2', {}, 'Denied last'),
     denied.length === 0
-      ? empty('Nothing was denied.', 'Events whose outcome is denied are shown here.')
+      ? empty(
+          'No event is found that was denied.',
+          'Such events are shown here, unless their outcome was erased or has expired, or a retention policy has dropped them.',
+        )
       : table(
           EVENT_HEADS,
           denied.map((event) => eventRow(event)),
@@ -133,20 +141,24 @@ function anchoredTile({ log }: FrontAnswer): HTMLElement {
 
 const OUTCOMES = { pass: 'passed', fail: 'failed', undecided: 'undecided' } as const
 
-/** What an audit says holds for what it looked at, which may be less than there is now. */
-function auditTile(audit: ReadinessAnswer['audit'], events: number): HTMLElement {
+/**
+ * What an audit says holds for what it looked at, which may be less than there is now. That is a share of the entries: it reads no event
+ * that a policy has dropped, and looks at its entry even so.
+ */
+function auditTile(audit: ReadinessAnswer['audit'], entries: number | null): HTMLElement {
   const target = { href: '#/audit' }
   if (audit === null) return tile('Last audit', 'off', { ...target, tone: 'wait' }, 'this process does not audit')
   const { last } = audit
   if (last === null) return tile('Last audit', 'none yet', { ...target, tone: 'wait' })
-  const seen = last.events ?? 0
-  const share = events === 0 ? 100 : Math.floor((Math.min(seen, events) / events) * 100)
+  const [events, size] = [last.events ?? 0, last.size ?? 0]
+  const share = (of: number) => (of === 0 ? 100 : Math.floor((Math.min(size, of) / of) * 100))
+  const now = entries === null ? '' : `, of ${count(entries)} now (${share(entries)} %)`
   const ago = span((Date.now() - Date.parse(last.at)) / 1000)
   return tile(
     'Last audit',
     OUTCOMES[last.outcome],
     { ...target, tone: { pass: '', fail: 'bad', undecided: 'wait' }[last.outcome] },
-    `${ago} ago, over ${count(seen)} of ${count(events)} events now (${share} %)`,
+    `${ago} ago: ${count(size)} log entries${now}, with ${count(events)} events`,
   )
 }
 

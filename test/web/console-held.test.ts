@@ -81,7 +81,43 @@ test.skipIf(!browserAvailable())('why an anchor did not come to be is read witho
   await page.goto(`${service.url}/console/#/anchors`)
   const state = page.locator('tbody tr td').nth(1)
   await state.waitFor()
-  expect(await state.innerText()).toMatch(/abandoned\s+The contract holds size 99 already\./)
+  expect(await state.innerText()).toMatch(/^abandoned\s+The contract holds size 99 already\.$/)
   expect(await violations(page)).toEqual([])
   expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
 })
+
+test.skipIf(!browserAvailable())(
+  'an anchor that is on its way says how far, since when, and of which log',
+  async () => {
+    await recordSome(service, 1, 1)
+    const { logSize } = (await call(service.url, '/readyz')).json
+    const states = ['signed', 'replaced', 'broadcast', 'mined', 'reorganised', 'final']
+    const insert = states.map(
+      (state, i) =>
+        `insert into anchors (target, chain_id, genesis, contract, log_id, size, events, root)
+         select 't-${state}', 1, '', '0x1', '0x2345678${i}', size, 1, root from checkpoints where size = ${logSize};
+       insert into anchor_states (anchor, seq, state, transaction, block, time) select max(id), 0, '${state}', '0x1', 1, 1 from anchors`,
+    )
+    await tamper(service, insert.join(';'))
+    const page = await signIn()
+    await page.setViewportSize({ width: 1200, height: 900 })
+    await page.goto(`${service.url}/console/#/anchors`)
+    const told = async (state: string) => {
+      const row = page.locator(`tbody tr:has(.whole bdi:text-is("${state}"))`)
+      await row.waitFor()
+      return (await row.locator('td').allInnerTexts()).slice(1, 4)
+    }
+    const since = 'since \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d$'
+    expect((await told('signed'))[0]).toMatch(new RegExp(`^signed\\s+not sent yet\\s+${since}`))
+    expect((await told('replaced'))[0]).toMatch(new RegExp(`signed again with a higher fee, not sent yet\\s+${since}`))
+    expect((await told('broadcast'))[0]).toMatch(new RegExp(`sent, in no block yet\\s+${since}`))
+    expect((await told('mined'))[0]).toMatch(new RegExp(`in a block, but not deep enough to count\\s+${since}`))
+    expect((await told('reorganised'))[0]).toMatch(new RegExp(`^reorganised\\s+${since}`))
+    expect((await told('final'))[0]).toBe('final')
+    expect((await told('final'))[2]).toMatch(/\s+log 0x23456785…$/)
+    // Half a word reads as another.
+    const lines = await page.locator('.whole').evaluateAll((all) => all.map((word) => word.getClientRects().length))
+    expect(new Set(lines)).toEqual(new Set([1]))
+    expect(await violations(page)).toEqual([])
+  },
+)

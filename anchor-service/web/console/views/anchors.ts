@@ -24,6 +24,16 @@ const PLOTS: [title: string, unit: string, value: (anchor: AnchorAnswer) => numb
   ],
 ]
 
+/** What a state means that leads to another, where the service says no more. Of these, proofs show none. */
+const MEANS: { readonly [state in AnchorAnswer['state']]?: string } = {
+  planned: 'not signed yet',
+  signed: 'not sent yet',
+  replaced: 'signed again with a higher fee, not sent yet',
+  broadcast: 'sent, in no block yet',
+  mined: 'in a block, but not deep enough to count',
+}
+const SETTLED: readonly AnchorAnswer['state'][] = ['confirmed', 'final', 'abandoned']
+
 type Page = { anchors: AnchorAnswer[]; next: string | null }
 
 /** As many as the charts show well. */
@@ -63,13 +73,31 @@ function line(a: AnchorAnswer): HTMLElement {
     HEADS,
     row(
       when(a.plannedAt),
-      h('span', {}, said(a.state), a.detail && h('span', { class: 'note below' }, said(a.detail))),
+      stateOf(a),
       a.size.toLocaleString('en'),
-      chainName(a.chainId),
+      // After a succession the anchors of two logs stand here, and proofs name them by this.
+      h(
+        'span',
+        { title: `contract ${a.contract}, log ${a.logId}` },
+        chainName(a.chainId),
+        h('span', { class: 'note below' }, 'log ', said(`${a.logId.slice(0, 10)}…`)),
+      ),
       a.block === null ? '' : String(a.block),
       a.transaction ? copyable(a.transaction, 'transaction') : '',
       a.gasUsed?.toLocaleString('en') ?? '',
     ),
+  )
+}
+
+/** What stands there for long is stuck, so it says since when. */
+function stateOf({ state, detail, changedAt }: AnchorAnswer): HTMLElement {
+  const more = detail ?? MEANS[state]
+  return h(
+    'span',
+    {},
+    h('span', { class: 'whole' }, said(state)),
+    more && h('span', { class: 'note below' }, said(more)),
+    !SETTLED.includes(state) && h('span', { class: 'note below' }, 'since ', when(changedAt)),
   )
 }
 

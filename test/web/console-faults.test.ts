@@ -119,6 +119,28 @@ describe.skipIf(!browserAvailable())('the console says what is wrong', () => {
     }
   })
 
+  test('of a session that ended in the middle of a form, which keeps what was typed', async () => {
+    const { page, complaints } = await signIn('Events')
+    await page.goto(`${service.url}/console/#/events?source=killick`)
+    await page.locator('tbody tr td a').first().click()
+    await page.uncheck('#show-actor')
+    await page.fill('#expires', '2099-01-01')
+    await page.context().clearCookies()
+    await page.click('button:text("Make a link")')
+    await page.locator('[role=status]:has-text("Sign in in another tab of this browser, and go on here")').waitFor()
+    const other = await page.context().newPage()
+    await other.goto(`${service.url}/console/`)
+    await other.fill('#token', READER)
+    await other.click('button:text("Sign in")')
+    await other.locator('h1:text("Overview")').waitFor()
+    await page.click('button:text("Make a link")')
+    await page.locator('form [role=status] code').waitFor()
+    const [share] = (await call(service.url, '/v1/shares?limit=1')).json.shares
+    expect(share.fields).not.toContain('actor')
+    expect(share.expires).toBe('2099-01-01T23:59:59.000Z')
+    expect(complaints).toEqual([])
+  })
+
   test('of a live tail that was refused, of more that cannot be had, and of a link that was not withdrawn', async () => {
     const share = { eventId: (await call(service.url, '/v1/events?limit=1')).json.events[0].leafHash, fields: [] }
     const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(share) }

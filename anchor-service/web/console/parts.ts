@@ -50,7 +50,7 @@ export function labelled(heads: readonly string[], line: HTMLElement): HTMLEleme
 export function faultOf(error: unknown): string {
   if (error instanceof ApiError)
     return error.status === 401
-      ? 'You are not signed in any more. Choose a view above, or load the page again, to sign in.'
+      ? 'You are not signed in any more. Sign in in another tab of this browser, and go on here; or load this page again, which forgets what you have typed.'
       : error.message
   reportError(error)
   return 'The console could not show what the service answered.'

@@ -3,7 +3,7 @@ import type { SessionAnswer } from '../../src/http/answers.ts'
 import { h } from '../shared/dom.ts'
 import { said } from '../shared/text.ts'
 import { ApiError, api } from './api.ts'
-import { empty, faultOf, view } from './parts.ts'
+import { empty, faultOf, pagesIn, turnTo, view } from './parts.ts'
 import { anchors } from './views/anchors.ts'
 import { approvals } from './views/approvals.ts'
 import { audit } from './views/audit.ts'
@@ -47,6 +47,11 @@ const top = h('header', { class: 'top' })
 const place = h('main', {})
 document.getElementById('console')!.replaceChildren(top, place)
 let leave = new AbortController()
+
+/** Which entry of the browser's list of where it was is shown, by the state that it carries. */
+let entry = ''
+/** For each entry that was left, how far down one was, and how many pages had been added to its list. */
+const left = new Map<string, { top: number; pages: number }>()
 
 function header(origin: string, role: string | null, current: string): void {
   const links = Object.entries(NAMES).map(([name, label]) =>
@@ -95,17 +100,26 @@ async function show(refusal = ''): Promise<void> {
   leave.abort()
   leave = new AbortController()
   const { signal } = leave
+  left.set(entry, { top: scrollY, pages: pagesIn(place) })
   const [path = '', search = ''] = location.hash.replace(/^#\/?/, '').split('?')
   const [name = '', ...rest] = path.split('/')
   if (name === 'sign-in') return signIn(rest[0] ?? '')
   const made = await within(name, rest, new URLSearchParams(search), refusal, signal).catch((error) => failed(error))
   if (signal.aborted) return
   place.replaceChildren(made)
-  // A view that was opened from the end of a long one begins at its own beginning. Whoever goes back is left to the browser.
-  if (history.state === null) scrollTo(0, 0)
-  history.replaceState('shown', '')
+  const before = entry
+  entry = typeof history.state === 'string' ? history.state : `${performance.timeOrigin} ${left.size}`
+  history.replaceState(entry, '')
   document.title = `${made.querySelector('h1')!.textContent} · Killick console`
   made.querySelector('h1')!.focus({ preventScroll: true })
+  if (before !== '' && before !== entry) await comeTo(made, signal)
+}
+
+/** A view that was opened from the end of a long one begins at its own beginning. Whoever goes back finds it as it was left. */
+async function comeTo(made: HTMLElement, signal: AbortSignal): Promise<void> {
+  const { top, pages } = left.get(entry) ?? { top: 0, pages: 0 }
+  if (pages > 0) await turnTo(made, pages)
+  if (!signal.aborted) scrollTo(0, top)
 }
 
 /** What is shown to whoever is signed in, or the form for it. */
@@ -157,5 +171,10 @@ async function make(
   }
 }
 
+// A browser goes back to where it was before the view is there, and before the list in it is as long as it was.
+history.scrollRestoration = 'manual'
+addEventListener('pagehide', () => {
+  history.scrollRestoration = 'auto'
+})
 addEventListener('hashchange', () => void show())
 void show()

@@ -56,24 +56,59 @@ export function faultOf(error: unknown): string {
   return 'The console could not show what the service answered.'
 }
 
+/** Pages behind the first that a list has, and how it gets the next one. */
+type Paging = { pages: number; turn(): Promise<void> }
+const pagings = new WeakMap<Element, Paging>()
+const pagingOf = (shown: HTMLElement): Paging | undefined => {
+  const more = shown.querySelector('.more')
+  return more === null ? undefined : pagings.get(more)
+}
+
+/** How many pages behind the first stand in a view. */
+export const pagesIn = (shown: HTMLElement): number => pagingOf(shown)?.pages ?? 0
+
+/** So that whoever comes back to a very long list does not wait for all of it. */
+const MOST_TURNS = 20
+
+/** Gets as many pages as stood in a view before, while they can be had. */
+export async function turnTo(shown: HTMLElement, pages: number): Promise<void> {
+  const paging = pagingOf(shown)
+  for (let i = 0; paging !== undefined && i < Math.min(pages, MOST_TURNS) && paging.pages === i; i++)
+    await paging.turn()
+}
+
 /** A button for the next page while there is one. `load` shows that page and gives the cursor of the one after it. */
 export function moreButton(label: string, next: string | null, load: (cursor: string) => Promise<string | null>) {
   let cursor = next
   const button = h('button', { type: 'button', hidden: next === null }, label)
+  const end = h('span', { class: 'note', tabindex: -1, hidden: true }, 'No more are found.')
   const alert = h('span', { class: 'bad note', role: 'alert' })
-  button.addEventListener('click', async () => {
-    button.disabled = true
-    try {
-      cursor = await load(encodeURIComponent(cursor!))
-      button.hidden = cursor === null
-      alert.textContent = ''
-    } catch (error) {
-      alert.textContent = faultOf(error)
-    } finally {
-      button.disabled = false
-    }
-  })
-  return h('div', {}, button, ' ', alert)
+  const paging: Paging = {
+    pages: 0,
+    async turn() {
+      if (cursor === null) return
+      const isHeld = document.activeElement === button
+      button.disabled = true
+      try {
+        cursor = await load(encodeURIComponent(cursor))
+        paging.pages += 1
+        button.hidden = cursor === null
+        end.hidden = cursor !== null
+        alert.textContent = ''
+      } catch (error) {
+        alert.textContent = faultOf(error)
+      } finally {
+        button.disabled = false
+      }
+      // What is disabled or hidden loses the keyboard, and a screen reader its place.
+      if (isHeld && document.activeElement === document.body)
+        (button.hidden ? end : button).focus({ preventScroll: true })
+    },
+  }
+  button.addEventListener('click', () => void paging.turn())
+  const all = h('div', { class: 'more' }, button, end, ' ', alert)
+  pagings.set(all, paging)
+  return all
 }
 
 export function list(entries: Record<string, Child>): HTMLElement {

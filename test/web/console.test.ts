@@ -508,6 +508,7 @@ describe('the console', () => {
       await page.click('button:text("Play")')
       await expect.poll(() => page.locator('tbody tr:visible').count()).toBe(5)
       await page.locator('button:text("Play")').waitFor()
+      expect(await page.innerText('.player [role=status]')).toBe('all are shown, 5 of 5')
       await page.click('button[aria-label="Proof of step 3"]')
       const proof = page.locator('tbody tr').nth(2).locator('a:text("open and verify")')
       expect(await proof.getAttribute('href')).toMatch(/^\/verify\/#/)

@@ -32,8 +32,9 @@ export function player(
   const draw = () => {
     for (const [i, line] of rows.entries()) line.hidden = i >= shown
     button.textContent = timer === null ? 'Play' : 'Pause'
-    state.textContent =
-      shown === rows.length ? '' : `${timer === null ? 'paused' : 'playing'}, ${count(shown)} of ${count(rows.length)}`
+    // Said of its end too: who does not see the rows would wait for more.
+    const doing = shown === rows.length ? 'all are shown' : timer === null ? 'paused' : 'playing'
+    state.textContent = `${doing}, ${count(shown)} of ${count(rows.length)}`
   }
   const stop = () => {
     if (timer !== null) clearTimeout(timer)

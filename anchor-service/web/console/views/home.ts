@@ -74,7 +74,10 @@ function parts({ front, activity, audit, entries, denied, waiting }: State): Chi
       tile(
         'Denied today',
         of('denied'),
-        { href: `#/events?outcome=denied&from=${today.day}&to=${today.day}`, tone: today.denied === 0 ? '' : 'bad' },
+        {
+          href: `#/events?outcome=denied&from=${today.day}&to=${today.day}&own=1`,
+          tone: today.denied === 0 ? '' : 'bad',
+        },
         `and ${of('failed')} failed`,
       ),
       auditTile(audit, entries),
@@ -82,7 +85,7 @@ function parts({ front, activity, audit, entries, denied, waiting }: State): Chi
     h(
       'div',
       { class: 'figures' },
-      chart('Events a day', '', days, [['recorded', others]], ''),
+      chart('Events a day', '', days, [['recorded', others]], () => ''),
       chart(
         'Denied and failed a day',
         'denied below, failed above',
@@ -91,7 +94,8 @@ function parts({ front, activity, audit, entries, denied, waiting }: State): Chi
           ['denied', ({ denied }) => denied],
           ['failed', ({ failed }) => failed],
         ],
-        '&outcome=denied',
+        // The ledger's own are counted too. A search finds one outcome, so it is one that the day has.
+        ({ denied, failed }) => `&outcome=${denied === 0 && failed !== 0 ? 'failure' : 'denied'}&own=1`,
       ),
     ),
     h(
@@ -170,7 +174,7 @@ function chart(
   note: string,
   days: readonly Day[],
   series: readonly Series[],
-  terms: string,
+  terms: (day: Day) => string,
 ): HTMLElement {
   const sum = (day: Day) => series.reduce((all, [, value]) => all + (value(day) ?? 0), 0)
   const most = Math.max(1, ...days.map(sum))
@@ -189,7 +193,7 @@ function chart(
       {},
       h(
         'a',
-        { href: `#/events?from=${day.day}&to=${day.day}${terms}`, title: label },
+        { href: `#/events?from=${day.day}&to=${day.day}${terms(day)}`, title: label },
         h('span', { class: 'aside' }, label),
         h('span', { class: 'note', 'aria-hidden': 'true' }, isKnown ? short(sum(day)) : '?'),
         s('svg', { viewBox: '0 0 10 100', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, ...bars),

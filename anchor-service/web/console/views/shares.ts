@@ -26,7 +26,7 @@ export async function shares(): Promise<HTMLElement> {
     h(
       'p',
       { class: 'note' },
-      'The links themselves are not kept, only what they show. Making and withdrawing one is recorded in the ledger.',
+      'The links themselves are not kept, only what they show. Making and withdrawing one is recorded in the ledger. An open one shows less once fields of its event were erased or have expired, and nothing once the event was dropped.',
     ),
     rows,
     more,

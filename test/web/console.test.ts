@@ -258,6 +258,18 @@ describe('the console', () => {
       expect(complaints).toEqual([])
     })
 
+    test('the API reference shows the beginning of what never ends, and lets it go', async () => {
+      const { page, complaints } = await signIn()
+      await page.goto(`${service.url}/api/#/console/followEvents`)
+      const operation = page.locator('#operations-console-followEvents')
+      await operation.locator('button:text("Execute")').click()
+      await operation.locator('.live-responses-table .response-col_status:has-text("200")').waitFor()
+      expect(await operation.locator('.live-responses-table').innerText()).toMatch(
+        /: here from now on[\s\S]*: this page ends it here, after 3 s/,
+      )
+      expect(complaints).toEqual([])
+    })
+
     test('signs in with a token, not without, and out again', async () => {
       const { page } = await watch(await browser!.newContext())
       await page.goto(`${service.url}/console/`)

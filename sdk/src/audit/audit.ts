@@ -3,7 +3,6 @@ import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { EMPTY_ROOT, type Hash, parseHash, printHash } from '../core/hash.ts'
 import { splitVkeys } from '../core/note.ts'
-import { TILE_WIDTH } from '../core/tree.ts'
 import { isPlace } from '../verify/succession.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Api } from './api.ts'
@@ -346,7 +345,6 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   }
 }
 
-/** A partial tile may be gone once the full one exists, which begins with the same hashes. */
 function tileReader(api: Api): ReadTile {
   // A service answers 500 if it finds its own tree broken, and 503 while its database is away.
   const orNull = (error: unknown) => {
@@ -355,9 +353,7 @@ function tileReader(api: Api): ReadTile {
     if (isUnreadable(error)) return null
     throw error
   }
-  return async (level, index, width) =>
-    (await api.bytes(tilePath(level, index, width)).catch(orNull)) ??
-    (width < TILE_WIDTH ? await api.bytes(tilePath(level, index, TILE_WIDTH)).catch(orNull) : null)
+  return (level, index, width) => api.bytes(tilePath(level, index, width)).catch(orNull)
 }
 
 /** Says whether entries that were left out still are the log's first. @param log that the checkpoint names, by its tiles */

@@ -4,7 +4,7 @@ import { asHash, EMPTY_ROOT, type Hash } from '../core/hash.ts'
 import { treeRoot, verifyConsistency, verifyInclusion } from '../core/merkle.ts'
 import { type Plan, planConsistency, planInclusion, planRoot, TILE_WIDTH, tileOf } from '../core/tree.ts'
 import { nodePrimitives } from '../node/primitives.ts'
-import type { ReadTile } from './tree.ts'
+import { type ReadTile, readTileOrFull } from './tree.ts'
 
 /** The log up to a place, of which only size and root are known. */
 export type Prefix = {
@@ -30,7 +30,7 @@ export function openPrefix(read: ReadTile, logSize: number, size: number, root: 
     if (!tiles.has(name)) {
       if (tiles.size >= KEPT_TILES) tiles.clear()
       const width = Math.min(TILE_WIDTH, Math.floor(logSize / TILE_WIDTH ** level) - index * TILE_WIDTH)
-      tiles.set(name, await read(level, index, width))
+      tiles.set(name, (await readTileOrFull(read, level, index, width))?.bytes ?? null)
     }
     return tiles.get(name)!
   }

@@ -14,6 +14,17 @@ type OnFault = (reason: AuditReason, message: string, logIndex: number) => void
 /** Reads a tile of `width` hashes or entries: C2SP tlog-tiles, level `entries` or a number. Null: the service has none. */
 export type ReadTile = (level: number | 'entries', index: number, width: number) => Promise<Uint8Array | null>
 
+/** A partial tile may be gone once there is the full one, which begins with the same and has more behind it. */
+export async function readTileOrFull(
+  read: ReadTile,
+  ...[level, index, width]: Parameters<ReadTile>
+): Promise<{ readonly bytes: Uint8Array; readonly isWider: boolean } | null> {
+  const own = await read(level, index, width)
+  if (own !== null) return { bytes: own, isWider: false }
+  const full = width < TILE_WIDTH ? await read(level, index, TILE_WIDTH) : null
+  return full && { bytes: full, isWider: true }
+}
+
 /** Path of a tile at the service. */
 export const tilePath = (level: number | 'entries', index: number, width: number): string =>
   `/tile/${printTilePath({ level, index, width })}`
@@ -118,10 +129,10 @@ export class LogTree {
   }
 
   async #compare(level: number | 'entries', index: number, width: number, expected: Uint8Array, start: number) {
-    const stored = await this.#read(level, index, width)
-    // A full tile may replace a partial one that is no longer kept.
-    if (stored === null) this.#onFault('absent', `${tilePath(level, index, width)} is not served`, start)
-    else if (equalBytes(stored.subarray(0, expected.length), expected)) this.tiles += 1
+    const stored = await readTileOrFull(this.#read, level, index, width)
+    const bytes = stored?.isWider ? stored.bytes.subarray(0, expected.length) : stored?.bytes
+    if (bytes === undefined) this.#onFault('absent', `${tilePath(level, index, width)} is not served`, start)
+    else if (equalBytes(bytes, expected)) this.tiles += 1
     else this.#onFault('different', `${tilePath(level, index, width)} does not hold what the batches hash to`, start)
   }
 }

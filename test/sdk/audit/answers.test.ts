@@ -184,6 +184,10 @@ test('an endless answer is read up to a limit', async () => {
 test('tiles of a wrong length, and batches that were not asked for, are findings', async () => {
   const tile = await audit('/tile/', () => ({ status: 200, body: Buffer.alloc(33 << 20) }))
   expect(tile.failed).toContain('tiles')
+  for (const path of ['/tile/0/', '/tile/entries/']) {
+    const longer = await audit(path, (_, { status, body }) => ({ status, body: Buffer.concat([body, body]) }))
+    expect(longer.failed).toEqual(['tiles'])
+  }
   const more = await audit('/v1/batches', (_, { status, body }) => ({ status, body: Buffer.concat([body, body]) }))
   expect(more.failed).toContain('batches')
 })

@@ -180,9 +180,10 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   const left = leftBy(statements)
   // Read before the checkpoint; otherwise entries that arrive meanwhile would be anchored but not in it.
   const heads = await readHeads(distinct([...logs, ...left]), pins.urls)
+  // What had happened by then must be listed, whatever arrives meanwhile. A service may have named an old size, but what is anchored was there.
+  const sizeThen = await readSize(api, findings)
   const anchors = await listAnchors(api, findings)
-  // Everything registered by then must be listed, whatever arrives meanwhile.
-  const listedAt = await readSize(api)
+  const listedAt = Math.max(sizeThen, anchors.at(-1)?.size ?? 0)
   const listed = await listSources(api)
   const { origin, size, root, isReadable } = await readCheckpoint(api, logKeys, findings)
   const roots = new Map<number, Hash | null>(

@@ -31,6 +31,8 @@ export type DropsFound = {
   readonly faults: readonly Fault[]
   readonly events: number
   readonly unasked: number
+  /** Drops that go by anchors which were not listed yet. */
+  readonly unlisted: number
   /** Batches that only drops explain which came after what was audited. */
   readonly since: number
 }
@@ -51,7 +53,7 @@ export function judgeDrops(api: Api, anchors: Clocks, leaves: DroppedLeaves) {
   const named = new EntrySet()
   const unexplained = new EntrySet()
   let faults: Fault[] = []
-  let [events, unasked] = [0, 0]
+  let [events, unasked, unlisted] = [0, 0, 0]
   /** Up to where the audit has read nothing itself. */
   let before: Prefix | null = null
 
@@ -73,6 +75,7 @@ export function judgeDrops(api: Api, anchors: Clocks, leaves: DroppedLeaves) {
     if (typeof clock === 'string') tell(clock)
     const due = clock && typeof clock !== 'string' ? clock : null
     if (due?.isAsked === false) unasked += 1
+    if (clock === null) unlisted += 1
 
     const reasons = new Map<string, ReturnType<typeof keptFrom>>()
     const keptBy = (batch: BatchScope) => {
@@ -220,7 +223,7 @@ export function judgeDrops(api: Api, anchors: Clocks, leaves: DroppedLeaves) {
         told.push({ place, reason: 'absent', message })
         break
       }
-      return { faults: told, events, unasked, since }
+      return { faults: told, events, unasked, unlisted, since }
     },
   }
 }

@@ -26,7 +26,7 @@ export function olderThan(clock: Anchor, days: number, anchors: readonly Anchor[
 export type Clocks = {
   readonly all: readonly Anchor[]
   readonly asked: readonly Anchor[]
-  /** How many entries the log had afterwards: what came later may name a newer one. */
+  /** How many entries the log had by then: what came later may name a newer one. */
   readonly listedAt: number
 }
 

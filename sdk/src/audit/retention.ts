@@ -70,7 +70,7 @@ export function checkRetention(
   const faults: Fault[] = []
   const drops = judgeDrops(api, anchors, leaves)
   let claims: Promise<Claims> | null = null
-  let [size, events, unasked] = [0, 0, 0]
+  let [size, events, unasked, unlisted] = [0, 0, 0, 0]
   let contents: Overdue = { count: 0, first: null }
   let undropped: Overdue = { count: 0, first: null }
 
@@ -182,7 +182,10 @@ export function checkRetention(
       const policy = standing(logIndex).find((one) => one.id === by.id && one.version === by.version)
       if (policy === undefined) return wrong('no such policy stood in the log then')
       const clock = dueBy(anchors, by, policy, policy.contentsDays, logIndex)
-      if (clock === null) return
+      if (clock === null) {
+        unlisted += 1
+        return
+      }
       if (typeof clock === 'string') return wrong(clock)
       if (!clock.isAsked) unasked += 1
       const { due } = clock
@@ -249,6 +252,11 @@ export function checkRetention(
               `${(unasked + found.unasked).toLocaleString('en')} orders and drops are judged by anchors about which no node was asked`,
             ]
           : []),
+        ...(unlisted + found.unlisted > 0
+          ? [
+              `${(unlisted + found.unlisted).toLocaleString('en')} orders and drops go by anchors that were not listed yet, which the next audit judges`,
+            ]
+          : []),
         ...(found.since > 0
           ? [
               `${found.since.toLocaleString('en')} batches were dropped while the log was read, which the next audit judges`,
@@ -256,7 +264,8 @@ export function checkRetention(
           : []),
       ]
       if (open.length === 0 || faults.length > 0) return { faults, detail }
-      const reason = found.since > 0 ? ('changed_meanwhile' as const) : ('not_asked' as const)
+      const isMeanwhile = found.since + unlisted + found.unlisted > 0
+      const reason = isMeanwhile ? ('changed_meanwhile' as const) : ('not_asked' as const)
       return { faults, detail, skipped: { reason, detail: [detail, ...open].join('; ') } }
     },
   }

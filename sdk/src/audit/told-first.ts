@@ -25,13 +25,14 @@ export async function readLog(
   }
 }
 
-/** How many entries the log has now; 0 if the service's checkpoint cannot be read, which is reported when it is read again. */
-export async function readSize(api: Api): Promise<number> {
+/** How many entries the log has now; 0 if the service's checkpoint cannot be read, which is a finding: it may be readable when it is read again. */
+export async function readSize(api: Api, findings: Findings): Promise<number> {
   try {
     return Number(parseCheckpoint(await api.text('/checkpoint', MAX_NOTE_BYTES)).size)
   } catch (error) {
     const { status } = error instanceof KillickError ? error.details : { status: null }
     if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
+    findings.fail('checkpoint', 'unreadable', error.message)
     return 0
   }
 }

@@ -5,10 +5,12 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { loadConfig } from '@killick/anchor-service'
 import {
   type Api,
   type AuditOptions,
   auditLedger,
+  auditOutcome,
   type Fault,
   lookUp,
   type OwnCheck,
@@ -16,18 +18,23 @@ import {
   type WalkedEntry,
 } from '@killick/sdk/audit'
 import {
+  dropFields,
   type EventInput,
   KillickError,
   nodePrimitives,
   parseBatchHeader,
   parseEvent,
   printHash,
+  type RetentionDrop,
 } from '@killick/sdk/core'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ownChecks } from '../../../anchor-service/src/audit/checks.ts'
 import { checkColumns } from '../../../anchor-service/src/audit/columns.ts'
 import { openPool } from '../../../anchor-service/src/database/pool.ts'
+import { emptyPacks } from '../../../anchor-service/src/erasure/dropping.ts'
+import { insertDrop } from '../../../anchor-service/src/ledger/registry/drops.ts'
+import { openStore } from '../../../anchor-service/src/open-store.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { Producer } from '../support/producer.ts'
 import { type AgingLedger, startAging } from '../support/retention.ts'
@@ -562,5 +569,56 @@ describe('the service’s own audit', () => {
     expect(await queryAsOwner(aging.service.databaseUrl, 'select count(*)::float8 as n from killick.drops')).toEqual([
       { n: expect.any(Number) },
     ])
+  })
+})
+
+describe('a drop by an anchor that there is not', () => {
+  let then: number
+  beforeAll(async () => {
+    await aging.record(new Producer('shop', aging.producer('shop').signer, 'fresh'), some(1, 'f'))
+    const at = await entryOf('shop', 'fresh')
+    const policy = await aging.policy('orders')
+    const { id, version } = policy
+    const { size } = (await aging.retention()).clock
+    const store = await openStore(
+      loadConfig({ ...aging.env, DATABASE_URL: aging.service.databaseUrl, KILLICK_DATA: aging.service.folder }),
+    )
+    const said: RetentionDrop = { id, version, size, time: 4_000_000_000, entries: [[at, at]], events: 1 }
+    then = at + 1
+    await store.ledger.record({ actor: { type: 'ledger', id: 'test' }, ...dropFields(said) }, async (db, logIndex) => {
+      await insertDrop(db, logIndex, said, policy.logIndex)
+      await emptyPacks(db, [at])
+    })
+    await store.close()
+    await aging.anchored((await wireNow()).size)
+  })
+
+  /** Answers of a service that names a size of before the first time it is asked. @param most size of the anchors that it lists */
+  async function forgetful(first: string, most: number): Promise<Api> {
+    let asked = 0
+    const json = (path: string, answer: { anchors: { size: number }[] }) =>
+      path.startsWith('/v1/anchors')
+        ? { ...answer, anchors: answer.anchors.filter(({ size }) => size <= most) }
+        : answer
+    const api = liar({ json })
+    return {
+      ...api,
+      text: async (path, maxBytes) => (path === '/checkpoint' && asked++ === 0 ? first : api.text(path, maxBytes)),
+    }
+  }
+  const noteOf = async () => (await call(aging.service.url, '/v1/checkpoints?from=1&limit=1')).json.checkpoints[0].note
+
+  test('is found whatever size the service names first', async () => {
+    const { failed, why } = await audit(await forgetful(await noteOf(), Number.POSITIVE_INFINITY))
+    expect(failed, why).toEqual(['retention retention_unfounded'])
+    expect(why).toMatch(/nothing is anchored with \d+ entries at that time$/)
+  })
+
+  test('is left open where the service lists no anchor behind it either', async () => {
+    const found = await audit(await forgetful(await noteOf(), then))
+    expect([found.failed, found.reason('retention')]).toEqual([[], 'changed_meanwhile'])
+    expect(found.detail('retention')).toMatch(/; 1 orders and drops go by anchors that were not listed yet/)
+    expect(auditOutcome(found)).toBe('undecided')
+    expect((await audit(await forgetful('pardon?', then))).failed).toEqual(['checkpoint unreadable'])
   })
 })

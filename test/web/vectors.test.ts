@@ -1,11 +1,16 @@
 // The page against the vectors. What a vector says of the chain cannot be given to a page, which asks nodes by itself: so it
 // is left unasked, every other check must end as the vector says, and nothing may be green.
+import { hash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { concat, toBase64url, utf8, verifySignature } from '@killick/sdk/core'
+import { build } from 'esbuild'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { packFragment } from '../../anchor-service/web/shared/fragment.ts'
+import { signerFor } from '../../scripts/lib/vectors/keys.ts'
+import { Ed25519 } from '../../sdk/src/core/curves.ts'
 import { buildAlone } from '../support/page.ts'
 import { vectors } from '../support/vectors.ts'
 import { browserAvailable, host, launch, watch } from './browser.ts'
@@ -62,6 +67,39 @@ describe.skipIf(!browserAvailable())('the page and the vectors of proofs', () =>
         [check.dataset.check, ['passed', 'failed', 'skipped'].find((status) => check.classList.contains(status))])),
     })`)
   }
+
+  test('what a browser has of signatures takes no R that others refuse', async () => {
+    const { outputFiles } = await build({
+      entryPoints: [join(import.meta.dirname, '../../anchor-service/web/page/bundle/signatures.ts')],
+      ...{
+        bundle: true,
+        write: false,
+        format: 'iife',
+        globalName: 'signatures',
+        platform: 'browser',
+        logLevel: 'silent',
+      },
+    })
+    // Under the key of the secret scalar 1, [S]B = R + [k]A holds for R the identity and S = k.
+    const key = Ed25519.BASE.toBytes()
+    const identity = Ed25519.ZERO.toBytes()
+    const input = utf8('message')
+    const k = hash('sha512', Buffer.concat([identity, key, input]), 'buffer')
+    const s = Ed25519.Fn.toBytes(Ed25519.Fn.create(BigInt(`0x${Buffer.from(k).reverse().toString('hex')}`)))
+    const forged = { jwk: { kty: 'OKP', crv: 'Ed25519', x: toBase64url(key) } as const, bytes: concat(identity, s) }
+    const signer = signerFor('any')
+    const good = { jwk: signer.jwk, bytes: await signer.sign(input) }
+    expect(verifySignature(forged.jwk, input, forged.bytes)).toBe(false)
+    await page.goto(site.url)
+    const asked = [forged, good].map(
+      ({ jwk, bytes }) =>
+        `check(${JSON.stringify(jwk)}, { input: new Uint8Array([${input}]), bytes: new Uint8Array([${bytes}]) })`,
+    )
+    const found = await page.evaluate(
+      `(() => { ${outputFiles[0]!.text}; const check = signatures.signatureChecker(); return Promise.all([${asked}, !!crypto.subtle]) })()`,
+    )
+    expect(found).toEqual([false, true, true])
+  })
 
   const groups = [...Map.groupBy(readable, ({ trust: { facts: _, ...pins } }) => JSON.stringify(pins))]
   test.each(groups.map(([pins, group]) => ({ first: group[0]!.description, pins, group })))(

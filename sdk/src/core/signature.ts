@@ -45,13 +45,13 @@ export function verifySignature(jwk: PublicJwk, message: Uint8Array, signature: 
 /**
  * RFC 8032 §5.1.7 with strict decoding and the equation without the cofactor (the RFC allows both), as in OpenSSL, Go and
  * libsodium. `verify` of @noble/curves multiplies by the cofactor, which forgives a part of small order in R or in the key, and
- * accepts the identity as R. The others refuse all that, so the key's holder could make signatures on which verifiers disagree.
+ * accepts an R of small order. The others refuse all that, so the key's holder could make signatures on which verifiers disagree.
  * Throws on an S that is not below the order, and on what is no point.
  */
 function verifyEd25519(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   const first = signature.subarray(0, 32)
   const [a, r] = [Ed25519.fromBytes(key, false), Ed25519.fromBytes(first, false)]
-  if (a.isSmallOrder() || r.is0()) return false
+  if (a.isSmallOrder() || r.isSmallOrder()) return false
   const s = bytesToNumberLE(signature.subarray(32))
   const k = Ed25519.Fn.create(bytesToNumberLE(sha512.create().update(first).update(key).update(message).digest()))
   return Ed25519.BASE.multiplyUnsafe(s).equals(r.add(a.multiplyUnsafe(k)))

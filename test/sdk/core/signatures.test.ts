@@ -215,6 +215,13 @@ describe('Ed25519 at its edges', () => {
     expect(verifyBoth(jwk, message, signature)).toBe(false)
   })
 
+  test('an R of small order is refused also under a key that has such a part, as OpenSSL does', () => {
+    // For one message in eight, as for this one, the part of R and that of k·A cancel each other out.
+    const { jwk, message, signature } = torsionSignature({ of: 'both', text: 'message 6', withoutR: true })
+    expect(nativeVerify(jwk, message, signature)).toBe(false)
+    expect(verifyBoth(jwk, message, signature)).toBe(false)
+  })
+
   test('a signature whose R is the identity is refused, as OpenSSL does', () => {
     // With R = 0 the equation [S]B = [k]A needs only S = k·a, which the key's holder knows.
     const { jwk, message, signature } = torsionSignature({ of: 'none', withoutR: true })
@@ -224,7 +231,15 @@ describe('Ed25519 at its edges', () => {
 })
 
 /** Affine arithmetic on edwards25519, slow and only for this. @param of what has a part of small order */
-function torsionSignature({ of, withoutR = false }: { of: 'R' | 'key' | 'none'; withoutR?: boolean }) {
+function torsionSignature({
+  of,
+  withoutR = false,
+  text = 'message',
+}: {
+  of: 'R' | 'key' | 'both' | 'none'
+  withoutR?: boolean
+  text?: string
+}) {
   const p = 2n ** 255n - 19n
   const order = 2n ** 252n + 27742317777372353535851937790883648493n
   const mod = (a: bigint, m = p) => ((a % m) + m) % m
@@ -258,10 +273,11 @@ function torsionSignature({ of, withoutR = false }: { of: 'R' | 'key' | 'none'; 
   const base: Point = [xBase & 1n ? p - xBase : xBase, yBase]
   const y8 = littleEndian(Buffer.from('26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05', 'hex'))
   const [a, r] = [123456789n, withoutR ? 0n : 987654321n]
-  const spoiled = (point: Point, what: typeof of) => encode(of === what ? add(point, [xOf(y8), y8]) : point)
+  const spoiled = (point: Point, what: typeof of) =>
+    encode([what, 'both'].includes(of) ? add(point, [xOf(y8), y8]) : point)
   const key = spoiled(times(base, a), 'key')
   const R = spoiled(times(base, r), 'R')
-  const message = utf8('message')
+  const message = utf8(text)
   const k = mod(littleEndian(new Uint8Array(hash('sha512', Buffer.concat([R, key, message]), 'buffer'))), order)
   const S = bytesOf(mod(r + k * a, order))
   const jwk: PublicJwk = { kty: 'OKP', crv: 'Ed25519', x: toBase64url(key) }

@@ -14,6 +14,13 @@ const BUILT_IN: { readonly [curve: string]: BuiltIn } = {
   },
 }
 
+/**
+ * Whether R of an Ed25519 signature is the identity: a key's holder can sign so, some browsers take it (Chromium does), and
+ * docs/PROTOCOL.md §3 refuses it.
+ */
+const hasIdentityR = (signature: Uint8Array): boolean =>
+  signature[0] === 1 && signature.subarray(1, 32).every((byte) => byte === 0)
+
 export function signatureChecker(): CheckSignature {
   const keys = new Map<string, Promise<CryptoKey | null>>()
 
@@ -30,7 +37,7 @@ export function signatureChecker(): CheckSignature {
 
   return async (jwk, { input, bytes }) => {
     const portable = () => verifySignature(jwk, input, bytes)
-    const builtIn = BUILT_IN[jwk.crv]
+    const builtIn = jwk.crv === 'Ed25519' && hasIdentityR(bytes) ? undefined : BUILT_IN[jwk.crv]
     // Browsers have it only for pages that came over https, from this machine or from a disk.
     const key = builtIn === undefined || globalThis.crypto?.subtle === undefined ? null : await keyOf(jwk, builtIn)
     if (builtIn === undefined || key === null) return portable()

@@ -73,11 +73,24 @@ export type NodeAnswer = {
     }
 )
 
-/** The answer that counts among several about one anchor: a denial, else a confirmation, else one without an answer. */
+/**
+ * The answer that counts among several about one anchor: a denial, else the confirmation that calls it the least final, else one without
+ * an answer. So one honest node is enough, whatever another says.
+ */
 export function weightiest<A extends NodeAnswer>(answers: readonly A[]): A | undefined {
   const denies = (answer: NodeAnswer) =>
     'anchored' in answer && !(answer.anchored && answer.genuineCode && answer.located !== false)
-  return answers.find(denies) ?? answers.find((answer) => 'anchored' in answer) ?? answers[0]
+  const confirms = answers.filter((answer) => 'anchored' in answer)
+  const leastFinal = confirms.sort((a, b) => finalityOf(a) - finalityOf(b))[0]
+  return answers.find(denies) ?? leastFinal ?? answers[0]
+}
+
+/** How final a node calls an anchor, to compare. Without finality and without the block it cannot tell, so that the others have the word. */
+function finalityOf(answer: NodeAnswer): number {
+  if (!('anchored' in answer)) return Number.MAX_VALUE
+  const { finalized, located, confirmations } = answer
+  if (finalized === null) return located === true ? confirmations : Number.MAX_VALUE
+  return finalized ? Number.MAX_SAFE_INTEGER : -1
 }
 
 /**

@@ -314,6 +314,30 @@ describe('pruned nodes and chains without finality', () => {
     expect(fact).toMatchObject({ anchored: true, finalized: false })
     expect(verifyProof(proof, { ...trust, facts: [fact], confirmations: 1 }).level).toBe('anchored')
   })
+
+  test('what one node calls final and another does not is not final, in either order', async () => {
+    const unknownTag: Reply = { error: { message: 'unknown block tag' } }
+    const far = { eth_blockNumber: { result: hex(anchor.block + 1_000) } }
+    const pruned = { eth_getBlockByNumber: { result: null } }
+    const levelOf = async (...urls: string[]) => {
+      const levels = [verdictOn(await ask(...urls)).level, verdictOn(await ask(...urls.toReversed())).level]
+      expect(levels[1]).toBe(levels[0])
+      return levels[0]
+    }
+    const [final, byCount, open, fewer, blind] = [
+      await nodeWith(),
+      await nodeWith(far, unknownTag),
+      await nodeWith({}, { result: NO }),
+      await nodeWith({}, unknownTag),
+      await nodeWith(pruned, unknownTag),
+    ]
+    for (const said of [final, byCount]) {
+      expect(await levelOf(said, open)).toBe('anchored')
+      expect(await levelOf(said, fewer)).toBe('anchored')
+      expect(await levelOf(said, blind)).toBe('final')
+    }
+    expect(await levelOf(final, byCount)).toBe('final')
+  })
 })
 
 test('a malformed URL is reported as the caller’s mistake', async () => {

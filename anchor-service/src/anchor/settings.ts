@@ -129,6 +129,9 @@ function parseTarget(lookup: Lookup, fault: Fault): TargetSettings {
   if (!/^[a-z0-9-]{1,32}$/.test(name)) fault('target', 'must be 1 to 32 lower-case letters, digits and dashes')
   const rpcUrls = lookup('rpcUrl')?.split(/[\s,]+/) ?? []
   if (!rpcUrls.every(isUrl)) fault('rpcUrl', 'must be URLs that start with http:// or https://')
+  // One node would have several votes.
+  else if (new Set(rpcUrls.map((url) => new URL(url).href)).size < rpcUrls.length)
+    fault('rpcUrl', 'must not name an endpoint twice')
   const contract = hex('contract', 40)
   const [key, signerUrl] = [lookup('chainKey'), lookup('signerUrl')]
   if (signerUrl !== null && !isUrl(signerUrl)) fault('signerUrl', 'must be a URL that starts with http:// or https://')

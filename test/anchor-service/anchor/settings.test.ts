@@ -59,6 +59,10 @@ describe('where to anchor', () => {
 describe('all faults are named at once, without showing the key:', () => {
   test.each<[Record<string, string>, RegExp]>([
     [{ KILLICK_RPC_URL: 'ws://a.example' }, /KILLICK_RPC_URL must be URLs/],
+    [
+      { KILLICK_RPC_URL: 'https://a.example https://b.example https://A.example:443/' },
+      /KILLICK_RPC_URL must not name/,
+    ],
     [{ KILLICK_CONTRACT: '0x12' }, /KILLICK_CONTRACT must be 0x and 40 hex digits/],
     [{ KILLICK_CHAIN_KEY: '' }, /KILLICK_CHAIN_KEY is missing/],
     [{ KILLICK_SIGNER_URL: 'http://x.example' }, /KILLICK_SIGNER_URL and a key exclude each other/],

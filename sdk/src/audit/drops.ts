@@ -178,8 +178,11 @@ export function judgeDrops(api: Api, anchors: Clocks, leaves: DroppedLeaves) {
       before = prefix
     },
     save: (): KeptDrops => ({ events, unasked, faults }),
-    load(kept: KeptDrops): void {
-      ;({ events, unasked } = kept)
+    /** @param isSame if not, a next audit begins: it judges none of these drops again, so what was left open of them stays open */
+    load(kept: KeptDrops, isSame: boolean): void {
+      unasked = kept.unasked
+      if (!isSame) return
+      events = kept.events
       faults = [...kept.faults]
     },
     /** Entries that came without events, and that no drop has named up to now. */

@@ -138,11 +138,11 @@ export function checkRetention(
       load(value, isSame) {
         const { stretches } = value as { stretches?: [number, number][] }
         if (stretches !== undefined) return drops.loadUnexplained(stretches)
-        if (!isSame) return
         const kept = value as unknown as Kept
+        if (kept.drops) drops.load(kept.drops, isSame)
+        if (!isSame) return
         contents = { count: kept.overdue, first: kept.first }
         undropped = kept.undropped ?? undropped
-        if (kept.drops) drops.load(kept.drops)
       },
       async begin(before) {
         size = before.size

@@ -573,7 +573,9 @@ describe('the service’s own audit', () => {
 })
 
 describe('a drop by an anchor that there is not', () => {
+  type Row = { size: number }
   let then: number
+  let said: RetentionDrop
   beforeAll(async () => {
     await aging.record(new Producer('shop', aging.producer('shop').signer, 'fresh'), some(1, 'f'))
     const at = await entryOf('shop', 'fresh')
@@ -583,7 +585,7 @@ describe('a drop by an anchor that there is not', () => {
     const store = await openStore(
       loadConfig({ ...aging.env, DATABASE_URL: aging.service.databaseUrl, KILLICK_DATA: aging.service.folder }),
     )
-    const said: RetentionDrop = { id, version, size, time: 4_000_000_000, entries: [[at, at]], events: 1 }
+    said = { id, version, size, time: 4_000_000_000, entries: [[at, at]], events: 1 }
     then = at + 1
     await store.ledger.record({ actor: { type: 'ledger', id: 'test' }, ...dropFields(said) }, async (db, logIndex) => {
       await insertDrop(db, logIndex, said, policy.logIndex)
@@ -612,6 +614,29 @@ describe('a drop by an anchor that there is not', () => {
     const { failed, why } = await audit(await forgetful(await noteOf(), Number.POSITIVE_INFINITY))
     expect(failed, why).toEqual(['retention retention_unfounded'])
     expect(why).toMatch(/nothing is anchored with \d+ entries at that time$/)
+  })
+
+  test('stays open, also for an audit that leaves it out, where the service lists it in a log about which nobody asks', async () => {
+    const anchors = (told: Row[]) => {
+      const elsewhere = { chainId: 999, target: 'elsewhere' }
+      const old = { ...told.find(({ size }) => size > then)!, ...elsewhere }
+      const named = { ...told.find(({ size }) => size === said.size)!, ...elsewhere }
+      return [...told, old, { ...named, time: said.time }]
+    }
+    const api = liar({
+      json: (path, answer) =>
+        path.startsWith('/v1/anchors') ? { ...answer, anchors: anchors(answer.anchors) } : answer,
+    })
+    const kept = mkdtempSync(join(tmpdir(), 'killick-dropped-unasked-'))
+    for (const onlyNew of [false, true]) {
+      const found = await audit(api, { folder: kept, onlyNew })
+      expect([found.failed, found.why, found.reason('retention')]).toEqual([[], '', 'not_asked'])
+      expect(found.detail('retention')).toMatch(
+        /; 1 orders and drops are judged by anchors about which no node was asked/,
+      )
+      expect([(found.earlier?.size ?? 0) > then, auditOutcome(found)]).toEqual([onlyNew, 'undecided'])
+    }
+    rmSync(kept, { recursive: true })
   })
 
   test('is left open where the service lists no anchor behind it either', async () => {

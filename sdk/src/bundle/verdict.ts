@@ -167,9 +167,13 @@ export type BundleSilences = {
   readonly foundCount: number
 }
 
-/** What was found of one anchor. `held`: the chain's answer; null: not asked, or no answer. */
+/**
+ * What was found of one anchor. `held`: the chain's answer; null: not asked, or no answer. `final`: whether it is final too, as of a
+ * proof (`anchor.N.final`); what is not may still be reorganised away. Null where it is not held.
+ */
 export type JudgedBundleAnchor = Omit<BundleAnchor, 'root'> & {
   readonly held: boolean | null
+  readonly final: boolean | null
   readonly pinned: boolean
 }
 

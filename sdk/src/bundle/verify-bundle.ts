@@ -8,8 +8,9 @@ import { openNote, parseNote, splitVkeys } from '../core/note.ts'
 import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { verifySignature } from '../core/signature.ts'
+import { anchorFinal, isAbout } from '../verify/checks.ts'
 import { type Bounds, boundsFrom } from '../verify/times.ts'
-import { type AnchorFact, checkTrust, type Trust, weightiest } from '../verify/trust.ts'
+import { type AnchorFact, checkTrust, DEFAULT_CONFIRMATIONS, type Trust, weightiest } from '../verify/trust.ts'
 import type { Missing } from '../verify/verdict.ts'
 import { type Confirmed, ScopeWatch } from './completeness.ts'
 import { ErasureWatch } from './erasures.ts'
@@ -31,7 +32,7 @@ import { type BundleFault, type BundleVerdict, Few, type JudgedBundleAnchor } fr
 import { BundleWalk } from './walk.ts'
 
 /** What a verifier of bundles brings along: as for a proof, and how to ask the chain about anchors that it does not know before. */
-export type BundleTrust = Omit<Trust, 'facts' | 'confirmations' | 'timeTolerance'> & {
+export type BundleTrust = Omit<Trust, 'facts' | 'timeTolerance'> & {
   /** Asks nodes about the anchors of the bundle, such as `(anchors) => readAnchors({ anchors }, urls)`. Default: nobody is asked. */
   readonly facts?: ((anchors: readonly BundleAnchor[]) => Promise<readonly AnchorFact[]>) | undefined
 }
@@ -262,7 +263,7 @@ class Verification {
 
   async #ask(): Promise<JudgedBundleAnchor[]> {
     const { anchors } = this.#manifest
-    const { logs = [] } = this.#trust
+    const { logs = [], confirmations = DEFAULT_CONFIRMATIONS } = this.#trust
     const facts = anchors.length > 0 ? ((await this.#trust.facts?.(anchors)) ?? []) : []
     const isPinned = ({ chainId, contract, logId }: BundleAnchor) =>
       logs.some(
@@ -271,13 +272,16 @@ class Verification {
       )
     const hasPinned = anchors.some(isPinned)
     return anchors.map((anchor) => {
-      const held = heldOf(anchor, facts)
+      const fact = weightiest(facts.filter((fact) => isAbout(fact, anchor)))
+      const held = heldBy(fact)
       const pinned = isPinned(anchor)
       // What another contract says is no fault, as long as the pinned one has its say.
       if (held === false && (pinned || !hasPinned))
         this.#faults.add({ reason: 'anchor_denied', file: 'manifest.json', code: `${anchor.chainId}/${anchor.size}` })
       const { root: _, ...told } = anchor
-      return { ...told, held: held === true && hasPinned && !pinned ? null : held, pinned }
+      const counts = held !== true || pinned || !hasPinned
+      const final = held && counts ? anchorFinal(fact, { confirmations }).status === 'passed' : null
+      return { ...told, held: counts ? held : null, final, pinned }
     })
   }
 
@@ -400,11 +404,7 @@ function malformed(why: string): never {
 }
 
 /** Whether the chain holds an anchor; null: nobody was asked, or nobody answered. */
-function heldOf(anchor: BundleAnchor, facts: readonly AnchorFact[]): boolean | null {
-  const names = ['chainId', 'contract', 'logId', 'size', 'time', 'transaction', 'block'] as const
-  const isAbout = (fact: AnchorFact) =>
-    names.every((name) => fact[name] === anchor[name]) && equalBytes(fact.root, anchor.root)
-  const fact = weightiest(facts.filter(isAbout))
+function heldBy(fact: AnchorFact | undefined): boolean | null {
   if (fact === undefined || 'unreadable' in fact) return null
   return fact.genuineCode && fact.anchored && fact.located !== false
 }

@@ -47,7 +47,7 @@ export const verify: Command = {
     }
     if (isBundleFile(place)) {
       onlyProofs()
-      return verifyBundleFile(place, pins, values.json)
+      return verifyBundleFile(place, { ...pins, confirmations }, values.json)
     }
     let input: OpenedInput | null = null
     for (;;) {

@@ -175,7 +175,8 @@ export function earlierOf({ chainId, contract, logId }: Anchor, before: EarlierA
   return { chainId, contract, logId, ...before }
 }
 
-function isAbout(fact: AnchorFact, anchor: Anchor): boolean {
+/** Whether a fact is about an anchor: all that names it is the same. */
+export function isAbout(fact: AnchorFact, anchor: Omit<Anchor, 'path' | 'before' | 'succeeds'>): boolean {
   const names = ['chainId', 'contract', 'logId', 'size', 'time', 'transaction', 'block'] as const
   return names.every((name) => fact[name] === anchor[name]) && equalBytes(fact.root, anchor.root)
 }

@@ -19,6 +19,7 @@ import { readStretchNatively } from '../../../sdk/src/node/bundle/read-stretch.t
 import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../anchor-service/support/producer.ts'
 import { call, ERASER, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { killick } from '../cli/support.ts'
 
@@ -212,6 +213,33 @@ describe('killick bundle', () => {
       { count: 0 },
     )
     expect(verdict.events).toBe(count)
+  })
+
+  test('anchors that are not final yet are told to be so, by as many confirmations as were asked for', async () => {
+    const node = await startFaultyRpc(chain.url)
+    // A chain without finality, whose newest block holds the newest anchor.
+    const block = parseManifest(unpack('all.bundle').manifest).anchors.at(-1)!.block
+    node.rule = ({ method, params }) => {
+      if (method === 'eth_blockNumber') return { fault: 'lie', result: `0x${block.toString(16)}` }
+      return params[1] === 'finalized' ? { fault: 'error', message: 'unknown block' } : null
+    }
+    const facts: BundleTrust['facts'] = (anchors) => readAnchors({ anchors }, [node.url])
+    const finals = async (confirmations: number) =>
+      (await verified(readFileSync(file('all.bundle')), { ...trust, facts, confirmations })).anchors.map(
+        (each) => each.final,
+      )
+    expect((await finals(1)).every((each) => each === true)).toBe(true)
+    expect((await finals(2)).at(-1)).toBe(false)
+    const told = async (confirmations: string) => {
+      const given = pins.map((each) => (each === chain.url ? node.url : each))
+      const { code, out } = await killick(['verify', file('all.bundle'), ...given, '--confirmations', confirmations])
+      expect(code).toBe(0)
+      return out
+    }
+    expect(await told('1')).toMatch(/anchors confirmed by the chain$/m)
+    expect(await told('2')).toMatch(/anchors confirmed by the chain, \d of them not final yet$/m)
+    expect((await verified(readFileSync(file('all.bundle')))).anchors.map((each) => each.final)).not.toContain(false)
+    await node.stop()
   })
 
   test('of a period: from the last anchor before it to the first one after it', async () => {

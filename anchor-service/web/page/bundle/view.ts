@@ -348,7 +348,7 @@ function facts(verdict: BundleVerdict, told: BundleWords, { h, said, chainName, 
   rows.push([text.signatures, text.verified(signatures)])
   rows.push([
     text.anchors,
-    text.held(held.length, anchors.length),
+    text.held(held.length, anchors.length, held.filter(({ final }) => !final).length),
     ...(newest === undefined
       ? []
       : [note(text.newest(new Date(1000 * newest.time).toISOString(), chainName(newest.chainId)))]),

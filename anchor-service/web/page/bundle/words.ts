@@ -71,7 +71,8 @@ export function english({ number, time, list }: Printer) {
       signatures: 'Signatures',
       verified: (n: number) => `${number(n)} verified`,
       anchors: 'Anchors',
-      held: (n: number, of: number) => `${number(n)} of ${number(of)} confirmed by the chain`,
+      held: (n: number, of: number, notFinal: number) =>
+        `${number(n)} of ${number(of)} confirmed by the chain${notFinal > 0 ? `, ${number(notFinal)} of them not final yet` : ''}`,
       newest: (iso: string, chain: string) => `, the newest at ${time(iso)} on ${chain}`,
       made: 'Said to be made',
       from: ' from ',
@@ -257,7 +258,8 @@ export function german({ number, time, list }: Printer): BundleWords {
       signatures: 'Signaturen',
       verified: (n) => `${number(n)} geprüft`,
       anchors: 'Anker',
-      held: (n, of) => `${number(n)} von ${number(of)} von der Blockchain bestätigt`,
+      held: (n, of, notFinal) =>
+        `${number(n)} von ${number(of)} von der Blockchain bestätigt${notFinal > 0 ? `, davon ${number(notFinal)} noch nicht endgültig` : ''}`,
       newest: (iso, chain) => `, der neueste vom ${time(iso)} (${chain})`,
       made: 'Hergestellt nach eigener Angabe',
       from: ' aus ',

@@ -6,11 +6,19 @@ import { openNodes } from '../../verify/rpc.ts'
 import { ANY_CHAIN, type PinSet } from '../pins.ts'
 
 /** Without a chain id a pinned contract is on the chain of the first node that answers. */
-export async function bundleTrust({ logKeys, sourceKeys, logs, unplaced, rpcs }: PinSet): Promise<BundleTrust> {
+export async function bundleTrust({
+  logKeys,
+  sourceKeys,
+  logs,
+  unplaced,
+  rpcs,
+  confirmations,
+}: PinSet): Promise<BundleTrust> {
   const nodes = await openNodes(rpcs)
   const placed = unplaced ? [{ ...unplaced, chainId: (await chainOf(rpcs)) ?? ANY_CHAIN }] : logs
   return {
     ...{ logKeys, sourceKeys, logs: placed },
+    ...(confirmations !== undefined && { confirmations }),
     facts: (anchors) => (rpcs.length > 0 ? readAnchors({ anchors }, nodes) : Promise.resolve([])),
   }
 }

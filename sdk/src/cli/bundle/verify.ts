@@ -56,13 +56,15 @@ const COLOURS = { verified: 'green', failed: 'red', undecided: 'yellow' } as con
 
 function report(verdict: BundleVerdict, backing: readonly Backing[]): Text {
   const { outcome, scope, events, entries, registrations, signatures, made, origin, size, missing, anchors } = verdict
-  const held = anchors.filter((anchor) => anchor.held).length
+  const held = anchors.filter((anchor) => anchor.held)
+  const notFinal = held.filter(({ final }) => !final).length
+  const depth = notFinal > 0 ? `, ${notFinal} of them not final yet` : ''
   const whose = outcome !== 'failed' && backing.every(isPinned) ? `: ${pinnersOf(backing)}` : ''
   return lines([
     ...(scope ? [text`A bundle of ${scopeWords(scope)}`] : []),
     ...(made ? [text`It says that it was made at ${made.at} from ${made.url}`] : []),
     text`${count(events, 'event')}, ${count(registrations, 'registration')}, ${count(entries, 'entry').replace(/ys$/, 'ies')} of ${origin ?? 'a log'}, which has ${size ?? '?'}`,
-    text`${count(signatures, 'signature')} verified; ${held} of ${count(anchors.length, 'anchor')} confirmed by the chain`,
+    text`${count(signatures, 'signature')} verified; ${held.length} of ${count(anchors.length, 'anchor')} confirmed by the chain${depth}`,
     '',
     ...faultLines(verdict),
     ...(outcome === 'failed' ? [] : [trustLines(backing)]),

@@ -92,12 +92,17 @@ type Told = any
  * What an audit from outside finds of a service that lists something else than it should.
  * @returns checks that failed, and why
  */
-async function auditOf(path: string, member: string, lie: (all: Told[]) => Told[]): Promise<string[]> {
+async function auditOf(
+  path: string,
+  member: string,
+  lie: (all: Told[]) => Told[],
+  logs: Told[] = [],
+): Promise<string[]> {
   const headers = { authorization: `Bearer ${READER}` }
   const liar = createServer(async (request, response) => {
     const answer = await fetch(`${service.url}${request.url}`, { headers })
     let body = Buffer.from(await answer.arrayBuffer())
-    if (request.url === path) {
+    if (request.url!.split('?')[0] === path) {
       const told = JSON.parse(body.toString())
       body = Buffer.from(JSON.stringify({ ...told, [member]: lie(told[member]) }))
     }
@@ -105,7 +110,9 @@ async function auditOf(path: string, member: string, lie: (all: Told[]) => Told[
   }).listen(0, '127.0.0.1')
   await once(liar, 'listening')
   const api = openApi(`http://127.0.0.1:${(liar.address() as AddressInfo).port}`, READER)
-  const { checks } = await auditLedger(api, { logKeys: [service.vkey], sourceKeys: [], logs: [], urls: [] })
+  const { checks } = await auditLedger(api, {
+    ...{ logKeys: [service.vkey], sourceKeys: [], logs, urls: logs.length > 0 ? [aging.chain.url] : [] },
+  })
   liar.close()
   return checks.filter(({ status }) => status === 'failed').map(({ id, reason }) => `${id} ${reason}`)
 }
@@ -279,6 +286,11 @@ describe('policies', () => {
     expect(await auditOf('/v1/retention', 'policies', (all) => [...all, invented(all)])).toEqual(late)
     const ended = (row: Told) => (row.id === 'people' ? { ...row, ended: 1_000_000, state: 'ended' } : row)
     expect(await auditOf('/v1/retention', 'policies', (all) => all.map(ended))).toEqual(late)
+    // Nor are anchors hidden that say so: the contract tells of the newest.
+    const { targets } = (await call(service.url, '/v1/log')).json
+    const before = (all: Told[]) =>
+      all.filter(({ time }) => time < Math.max(...all.map((one) => one.time)) - 8 * 86_400)
+    expect(await auditOf('/v1/anchors', 'anchors', before, targets)).toEqual(late)
     await open()
     await until(async () => expect((await policy('people')).expired).toBe(5))
     await until(async () => expect((await audit()).failed).toEqual([]))

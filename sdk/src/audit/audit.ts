@@ -197,7 +197,11 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   const told = left.filter(({ chainId }) => heads.nodes.some((node) => node.chainId === chainId))
   const asked = anchors.filter((anchor) => [...logs, ...told].some((log) => isPlace(anchor, log)))
   const holds = checkHolds(api, listedAt)
-  const clocks = { all: anchors, asked: pins.urls.length > 0 ? asked : anchors, listedAt }
+  const held = heads.heads.filter(({ log, genuineCode }) => genuineCode && logs.some((one) => isPlace(log, one)))
+  const clocks = {
+    ...{ all: anchors, asked: pins.urls.length > 0 ? asked : anchors, listedAt },
+    heads: held.map(({ log, size, time }) => ({ ...log, size, time })),
+  }
   const leaves = new DroppedLeaves()
   const retention = checkRetention(api, clocks, holds, leaves)
   const erasures = checkErasures(api, retention, leaves, clocks.asked)

@@ -16,8 +16,11 @@ const MAX_BYTES = 1 << 24
 /** How much longer than due an event may be there: a backlog takes its time. Days */
 export const PATIENCE_DAYS = 7
 
+/** What an anchor tells of time. */
+export type Clock = Pick<Anchor, 'chainId' | 'contract' | 'logId' | 'size' | 'time'>
+
 /** Up to which log entry (exclusive) an anchor in the same place covers what is so many days older than one. */
-export function olderThan(clock: Anchor, days: number, anchors: readonly Anchor[]): number {
+export function olderThan(clock: Clock, days: number, anchors: readonly Clock[]): number {
   const sizes = anchors.filter((anchor) => isPlace(anchor, clock) && anchor.time <= clock.time - DAY_S * days)
   return sizes.reduce((most, { size }) => Math.max(most, size), 0)
 }
@@ -26,6 +29,8 @@ export function olderThan(clock: Anchor, days: number, anchors: readonly Anchor[
 export type Clocks = {
   readonly all: readonly Anchor[]
   readonly asked: readonly Anchor[]
+  /** The newest that contracts hold of the log, which no list can leave out. */
+  readonly heads: readonly Clock[]
   /** How many entries the log had by then: what came later may name a newer one. */
   readonly listedAt: number
 }
@@ -72,13 +77,13 @@ export type Claims = {
  */
 export async function readClaims(
   api: Api,
-  anchors: readonly Anchor[],
+  anchors: readonly Clock[],
   listedAt: number,
   holds: () => Promise<readonly Hold[]>,
 ): Promise<Claims> {
   try {
     const rows = rowsOf(await api.json(PATH, MAX_BYTES), PATH, 'policies').map(parseRow)
-    const clock = anchors.reduce<Anchor | null>(
+    const clock = anchors.reduce<Clock | null>(
       (newest, each) => (each.size > (newest?.size ?? 0) ? each : newest),
       null,
     )

@@ -151,7 +151,7 @@ export function checkRetention(
       },
     },
     async entry(walked) {
-      claims ??= readClaims(api, anchors.asked, anchors.listedAt, holds.claimed)
+      claims ??= readClaims(api, [...anchors.asked, ...anchors.heads], anchors.listedAt, holds.claimed)
       const { logIndex } = walked
       const { fault } = await claims
       if (size === 0 && fault !== null) faults.push({ place: null, reason: 'unreadable', message: fault })

@@ -131,7 +131,7 @@ test('each drop is at fault for what it is, and only that', async () => {
 
   const all = await listAnchors(api, new Findings())
   const holds = checkHolds(api, walked.length)
-  const check = checkRetention(api, { all, asked: all, listedAt: walked.length }, holds, new DroppedLeaves())
+  const check = checkRetention(api, { all, asked: all, heads: [], listedAt: walked.length }, holds, new DroppedLeaves())
   for (const entry of walked) for (const each of [holds, check]) await each.entry!(entry)
   const { faults, detail } = await check.finish()
   const messages = faults.map(({ message }) => message)

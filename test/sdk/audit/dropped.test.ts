@@ -84,7 +84,7 @@ test('where nothing is overdue by a policy, no event is parsed for it once more'
   const policy = { id: 'orders', version: 1, covers: {}, contentsDays: 30, eventsDays: 60, logIndex: 0, ended: null }
   for (const policies of [[], [policy]]) {
     const api = { json: async () => ({ policies }) } as unknown as Api
-    const clocks = { all: [], asked: [], listedAt: 10 }
+    const clocks = { all: [], asked: [], heads: [], listedAt: 10 }
     const holds = { claimed: async () => [], standing: () => [] }
     const check = checkRetention(api, clocks, holds, new DroppedLeaves())
     const walked = {

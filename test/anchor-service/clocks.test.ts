@@ -162,10 +162,34 @@ test('a service whose clock jumps takes every batch in order, and judges keys by
   await audit()
 })
 
-const login = () => ({
+const login = (by: object = { token: READER }) => ({
   method: 'POST',
   headers: { 'content-type': 'application/json' },
-  body: JSON.stringify({ token: READER }),
+  body: JSON.stringify(by),
+})
+
+test('a clock that jumps brings back no session that was ended, and makes none last longer', async () => {
+  const signIn = async () => (await call(url, '/console/session', null, login())).headers.get('set-cookie')!.split(';')[0]!
+  const status = async (cookie: string) => (await call(url, '/v1/events?limit=1', null, { headers: { cookie } })).status
+  const signOut = (cookie: string) =>
+    call(url, '/console/session', null, { method: 'DELETE', headers: { cookie, 'x-killick-console': '1' } })
+  const link = async () => {
+    const { json } = await call(url, '/console/sign-in-links', READER, { method: 'POST' })
+    return login({ link: json.url.split('/sign-in/')[1] })
+  }
+  const [early, late, stays, made] = [await signIn(), await signIn(), await signIn(), await link()]
+  await signOut(early)
+  await setServiceClock(HOUR)
+  await signOut(late)
+  await setServiceClock(24 * HOUR)
+  const ahead = await signIn()
+  // What was ended is forgotten here, once it would be over.
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  expect([await status(ahead), await status(stays)]).toEqual([200, 401])
+  expect((await call(url, '/console/session', null, made)).json).toEqual({ role: 'reader' })
+  await setServiceClock(0)
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  expect([await status(early), await status(late), await status(ahead), await status(stays)]).toEqual([401, 401, 401, 200])
 })
 
 test('a clock that jumps neither lifts nor prolongs a rate limit', async () => {

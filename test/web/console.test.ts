@@ -42,7 +42,8 @@ describe('sessions', () => {
 describe('links that sign in', () => {
   test('do so once, and not for long', () => {
     let now = 1_000_000
-    const links = keepSignInLinks(() => now)
+    const clock = () => now
+    const links = keepSignInLinks(clock, clock)
     const { secret, until } = links.make('reader')
     expect(until.getTime()).toBe(now + 600_000)
     expect(links.use(`${secret}x`)).toBeNull()

@@ -41,6 +41,8 @@ export const SESSION_SECONDS = 8 * 60 * 60
 const NEWS_MS = 1_000
 /** How far the clocks of two processes may differ, ms. */
 const SKEW_MS = 60_000
+/** A clock that goes back by more was set; timers and clocks drift less from one look to the next. ms */
+const STEP_MS = 1_000
 const PAGE = 500
 
 const macOf = (tokens: Pick<Tokens, SessionRole>, text: string) =>
@@ -56,14 +58,18 @@ export function sealSession(tokens: Pick<Tokens, SessionRole>, { role, id, ends 
   return `${text}.${macOf(tokens, text).toString('base64url')}`
 }
 
-/** A session that is genuine and has not expired, or null. It may have been ended before its time. */
+/**
+ * A session that is genuine and has not expired, or null. It may have been ended before its time. One that ends later than any that
+ * begins now was begun while the clock was ahead.
+ */
 export function openSession(tokens: Pick<Tokens, SessionRole>, cookie: string, now = Date.now()): Session | null {
   const match = /^((admin|reader)\.(\d{1,12})\.([\w-]{22}))\.([\w-]{43})$/.exec(cookie)
   if (match === null) return null
   const [, text, role, ends, id, mac] = match
   const isGenuine = timingSafeEqual(macOf(tokens, text!), Buffer.from(mac!, 'base64url'))
   const session = { role: role as SessionRole, id: id!, ends: Number(ends) * 1000 }
-  return isGenuine && session.ends > now ? session : null
+  const isNow = session.ends > now && session.ends <= now + SESSION_SECONDS * 1000 + SKEW_MS
+  return isGenuine && isNow ? session : null
 }
 
 /** Gives the browser its cookie, or with null takes it away. No script sees it, and no other site can make a browser send it. */
@@ -100,11 +106,20 @@ export function keepSessions(tokens: Tokens, ledger: Ledger): Sessions {
   /** Ids of ended sessions, and when each would have expired; after that it can be forgotten. */
   const ended = new Map<string, number>()
   let readAt = Number.NEGATIVE_INFINITY
-  let newest = Date.now() - SESSION_SECONDS * 1000
+  let newest = 0
+  let lastOffset = Number.POSITIVE_INFINITY
   let reading: Promise<void> | null = null
+
+  /** While the clock was ahead, ends seemed too old to matter: once it is set back, all that may matter are read again. */
+  function noticeClock(): void {
+    const offset = Date.now() - performance.now()
+    if (offset < lastOffset - STEP_MS) newest = Date.now() - SESSION_SECONDS * 1000
+    lastOffset = offset
+  }
 
   async function readEnded(): Promise<void> {
     const started = performance.now()
+    noticeClock()
     const from = new Date(newest - SKEW_MS)
     const query = { source: SYSTEM.source, action: 'console.logout', from, limit: PAGE }
     for (let before: EventPlace | undefined; ; ) {

@@ -23,22 +23,24 @@ export type SignInLinks = {
 
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest('base64url')
 
-/** Links that sign in once. This process alone knows them, so that no other can be made to take one again; a restart ends them. */
-export function keepSignInLinks(now: () => number = Date.now): SignInLinks {
+/**
+ * Links that sign in once. This process alone knows them, so that no other can be made to take one again; a restart ends them.
+ * @param passed - ms of a clock that nobody sets
+ */
+export function keepSignInLinks(passed: () => number = () => performance.now(), now = Date.now): SignInLinks {
   const links = new Map<string, { role: Role; until: number; isUsed: boolean }>()
   return {
     make(role) {
       const secret = randomBytes(SECRET_BYTES).toString('base64url')
-      const until = now() + OPEN_MS
-      links.set(hashOf(secret), { role, until, isUsed: false })
+      links.set(hashOf(secret), { role, until: passed() + OPEN_MS, isUsed: false })
       if (links.size > MAX_LINKS) links.delete(links.keys().next().value!)
-      return { secret, until: new Date(until) }
+      return { secret, until: new Date(now() + OPEN_MS) }
     },
     use(secret) {
       const link = links.get(hashOf(secret))
       if (link === undefined) return null
       if (link.isUsed) throw new Refusal('sign_in_used')
-      if (link.until <= now()) return null
+      if (link.until <= passed()) return null
       link.isUsed = true
       return link.role
     },

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
+import { nearest } from '@killick/sdk/core'
 import { loadTargets, type TargetSettings } from './anchor/settings.ts'
 import { type AuditSettings, loadAudit } from './audit/settings.ts'
 import { type BundleSettings, loadBundles } from './bundles/settings.ts'
@@ -105,8 +106,16 @@ export type AnchorConfig = {
  * The configuration from environment variables.
  * @throws StartError that names every fault at once, never the value of a secret
  */
-export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+export function loadConfig(given: Readonly<Record<string, string | undefined>> = process.env): Config {
   const faults: string[] = []
+  // What is asked for is a setting, so there is no second list of them.
+  const asked = new Set<string>()
+  const env = new Proxy(given, {
+    get(variables, name: string) {
+      asked.add(name)
+      return variables[name]
+    },
+  })
   const fault = (name: string, why: string): void => void faults.push(`${name} ${why}`)
   const text = (name: string): string | null => env[name]?.trim() || null
 
@@ -190,7 +199,26 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     retentionIntervalMs: integer('KILLICK_RETENTION_INTERVAL_MS', 600_000, 0, 86_400_000),
     retentionEvents: integer('KILLICK_RETENTION_EVENTS', 10_000, 1, 100_000),
   }
+  for (const [name, meant] of misspelt(given, asked)) fault(name, `is not a setting; did you mean ${meant}?`)
   if (faults.length > 0)
     throw new StartError(`The configuration has faults:\n${faults.map((f) => `- ${f}`).join('\n')}`)
   return config
+}
+
+const PREFIX = 'KILLICK_'
+/** What Kubernetes sets in every pod for a Service whose name begins with "killick". */
+const SERVICE_LINK = /_SERVICE_(HOST|PORT)|_PORT_\d+_[A-Z]+/
+
+/**
+ * Variables that are no settings, and the settings that they were probably meant to be: some, such as the log's name, cannot be
+ * changed once a service has started without them. What is near to none belongs to another program.
+ */
+function misspelt(given: Readonly<Record<string, string | undefined>>, settings: ReadonlySet<string>) {
+  const known = [...settings].filter((name) => name.startsWith(PREFIX)).map((name) => name.slice(PREFIX.length))
+  return Object.entries(given).flatMap(([name, value]): [name: string, meant: string][] => {
+    const isOurs = name.startsWith(PREFIX) && !settings.has(name) && value?.trim()
+    if (!isOurs || SERVICE_LINK.test(name) || /^(tcp|udp|sctp):/.test(value!)) return []
+    const meant = nearest(name.slice(PREFIX.length), known)
+    return meant === null ? [] : [[name, PREFIX + meant]]
+  })
 }

@@ -1,5 +1,5 @@
 // Reading a configuration strictly: every fault is named at once, and a member that nobody asked for is one.
-import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import { isObject, type JsonObject, type JsonValue, nearest } from '@killick/sdk/core'
 
 /** Most that sizes may be, bytes; beyond 2^53 a number is not exact. */
 export const MAX_BYTES = 2 ** 40
@@ -100,7 +100,11 @@ export function members(value: JsonValue | undefined, at: string, faults: string
       return chosen ?? choices[0]
     },
     done(): void {
-      for (const name of Object.keys(object)) if (!known.has(name)) fault(name, 'is not a setting')
+      for (const name of Object.keys(object)) {
+        if (known.has(name)) continue
+        const meant = nearest(name, known)
+        fault(name, `is not a setting${meant === null ? '' : `; did you mean ${meant}?`}`)
+      }
     },
   }
 }

@@ -126,6 +126,7 @@ export {
   splitVkeys,
   type Vkey,
 } from './core/note.ts'
+export { nearest } from './core/nearest.ts'
 export { escapePointer, unescapePointer } from './core/pointer.ts'
 export type { Primitives } from './core/primitives.ts'
 export {

@@ -62,6 +62,7 @@ test('a configuration with faults names all of them at once', () => {
     expect(error).toBeInstanceOf(GatewayStartError)
     const { code, faults } = error as GatewayStartError
     expect(code).toBe('gateway_config_invalid')
+    expect(faults).toContain('/spol is not a setting; did you mean spool?')
     const places = faults.map((fault) => fault.split(' ')[0])
     const wanted = ['/url', '/key', '/spool', '/spol', '/source', '/listen/port', '/limits/ids', '/fields']
     const ofEmitters = ['/emitters/0/name', '/emitters/0/keys', '/emitters/1', '/listen/tls/clientCa']

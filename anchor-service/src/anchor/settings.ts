@@ -56,11 +56,13 @@ type Lookup = (setting: string) => string | null
  * the variables alone, or none.
  */
 export function loadTargets(env: Readonly<Record<string, string | undefined>>, fault: Fault): TargetSettings[] {
-  const fromEnv: Lookup = (setting) => env[variable(setting)]?.trim() || null
+  const set = new Map(SETTINGS.map((setting) => [setting, env[variable(setting)]?.trim() || null]))
+  const fromEnv: Lookup = (setting) => set.get(setting) ?? null
   const file = env.KILLICK_TARGETS?.trim()
   if (!file) {
-    const isSet = ['rpcUrl', 'contract', 'chainKey', 'signerUrl'].some((setting) => fromEnv(setting) !== null)
-    return isSet ? [parseTarget(fromEnv, (setting, why) => fault(variable(setting), why))] : []
+    const isTarget = ['rpcUrl', 'contract', 'chainKey', 'signerUrl'].some((setting) => fromEnv(setting) !== null)
+    const target = parseTarget(fromEnv, (setting, why) => fault(variable(setting), why), isTarget)
+    return isTarget ? [target] : []
   }
   const entries = readEntries(file, fault)
   const targets = entries.map((entry, i) => {
@@ -107,7 +109,8 @@ function readEntries(file: string, fault: Fault): Record<string, unknown>[] {
   return []
 }
 
-function parseTarget(lookup: Lookup, fault: Fault): TargetSettings {
+/** @param isTarget - False: there is nowhere to anchor, and only what is set is checked. */
+function parseTarget(lookup: Lookup, fault: Fault, isTarget = true): TargetSettings {
   function integer(setting: string, fallback: number, min: number, max: number): number {
     const value = lookup(setting)
     if (value === null) return fallback
@@ -141,11 +144,12 @@ function parseTarget(lookup: Lookup, fault: Fault): TargetSettings {
     key === null && signerUrl === null && 'chainKey',
   ]
   for (const setting of missing)
-    if (setting) fault(setting, 'is missing: a target needs an endpoint, a contract and a key')
+    if (setting && isTarget) fault(setting, 'is missing: a target needs an endpoint, a contract and a key')
   if (key !== null && signerUrl !== null) fault('signerUrl', 'and a key exclude each other')
 
   const rpcQuorum = optional('rpcQuorum', 100)
-  if (rpcQuorum !== null && rpcQuorum > rpcUrls.length) fault('rpcQuorum', 'must not exceed the number of endpoints')
+  if (isTarget && rpcQuorum !== null && rpcQuorum > rpcUrls.length)
+    fault('rpcQuorum', 'must not exceed the number of endpoints')
   return {
     ...{ name, rpcUrls, rpcQuorum, contract: contract ?? '', logId: hex('logId', 64) },
     rpcTimeoutMs: integer('rpcTimeoutMs', 10_000, 10, 600_000),

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '@killick/anchor-service'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { VARIABLES } from '../../../sdk/src/config/config.ts'
 
 const CONTRACT = `0x${'aB'.repeat(20)}`
 const KEY = `${'c0ffee'.repeat(10)}cafe`
@@ -108,9 +109,41 @@ describe('all faults are named at once, without showing the key:', () => {
     expect(() => loadConfig({ KILLICK_TARGETS })).toThrow(why)
   })
 
+  test('where no target is set', () => {
+    const wrong = { KILLICK_CONFIRMATIONS: 'two', KILLICK_RPC_QUORUM: '0', KILLICK_LOG_ID: '0x12' }
+    for (const name of Object.keys(wrong)) expect(() => loadConfig(wrong)).toThrow(`- ${name} must be`)
+    expect(loadConfig({ KILLICK_CONFIRMATIONS: '5', KILLICK_RPC_QUORUM: '2' }).anchor.targets).toEqual([])
+  })
+
   test('a file that does not exist', () => {
     expect(() => loadConfig({ KILLICK_TARGETS: join(folder, 'none.json') })).toThrow(
       /KILLICK_TARGETS must be a file.*ENOENT/,
     )
+  })
+})
+
+describe('a variable that is no setting', () => {
+  test('is a fault where its name is nearly that of one, and its value is not shown', () => {
+    const slips = { KILLICK_ORGIN: 'x', KILLICK_TILE: 'private', KILLICK_CHAINID: '1', KILLICK_ADMIN_TOKE: 'hunter2' }
+    const meant = ['ORGIN .* KILLICK_ORIGIN', 'TILE .* KILLICK_TILES', 'CHAINID .* KILLICK_CHAIN_ID']
+    for (const each of [...meant, 'ADMIN_TOKE .* KILLICK_ADMIN_TOKEN'])
+      expect(() => loadConfig(slips)).toThrow(new RegExp(`- KILLICK_${each}\\?`))
+    expect(() => loadConfig(slips)).not.toThrow(/hunter2/)
+  })
+
+  test('may be another program’s', async () => {
+    const theirs = Object.fromEntries(
+      [...Object.values(VARIABLES), 'KILLICK_TOKEN', 'KILLICK_TRUST', 'KILLICK_CONFIG'].map((name) => [name, 'x']),
+    )
+    const link = 'tcp://10.0.0.7:8787'
+    const kubernetes = {
+      ...{ KILLICK_ANCHOR_SERVICE_HOST: '10.0.0.7', KILLICK_ANCHOR_SERVICE_PORT: '8787', KILLICK_ANCHOR_PORT: link },
+      ...{ KILLICK_ANCHOR_PORT_8787_TCP: link, KILLICK_ANCHOR_PORT_8787_TCP_PORT: '8787' },
+    }
+    const KILLICK_TARGETS = await file([
+      { target: 'a', rpcUrl: 'http://a.example', contract: CONTRACT, chainKey: 'k', chainId: 1, logId: null },
+    ])
+    const all = { ...theirs, ...kubernetes, ...single, KILLICK_TARGETS, KILLICK_CHAIN_ID: '7', KILLICK_ORIGINAL: '' }
+    expect(loadConfig(all).anchor.targets).toMatchObject([{ name: 'a', chainId: 1 }])
   })
 })

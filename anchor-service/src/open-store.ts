@@ -5,7 +5,7 @@ import { type ClusterHooks, startCluster } from './database/embedded/cluster.ts'
 import { migrate } from './database/migrate.ts'
 import { openPool } from './database/pool.ts'
 import { type Ledger, type LedgerHooks, openLedger } from './ledger/ledger.ts'
-import { loadSigner } from './ledger/signing-keys.ts'
+import { type HeldLog, loadSigner } from './ledger/signing-keys.ts'
 
 /** An open ledger with the database under it. */
 export type Store = {
@@ -29,8 +29,9 @@ export async function openStore(config: Config, hooks: LedgerHooks & ClusterHook
     const databaseUrl = config.databaseUrl ?? (await cluster!.databaseUrl('killick'))
     const { hasRole } = await migrate(databaseUrl)
     pool = openPool(databaseUrl, hasRole)
-    const logSigner = await loadSigner(config.logKeyFile)
-    const systemSigner = await loadSigner(config.systemKeyFile)
+    const { rows } = await pool.query<HeldLog>('select origin, vkey from ledger')
+    const logSigner = await loadSigner(config.logKeyFile, rows[0])
+    const systemSigner = await loadSigner(config.systemKeyFile, rows[0])
     const ledger = await openLedger({
       ...{ pool, origin: config.origin, logSigner, systemSigner, hooks },
       headFolder: join(config.dataFolder, 'heads'),

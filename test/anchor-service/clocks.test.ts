@@ -169,7 +169,8 @@ const login = (by: object = { token: READER }) => ({
 })
 
 test('a clock that jumps brings back no session that was ended, and makes none last longer', async () => {
-  const signIn = async () => (await call(url, '/console/session', null, login())).headers.get('set-cookie')!.split(';')[0]!
+  const signIn = async () =>
+    (await call(url, '/console/session', null, login())).headers.get('set-cookie')!.split(';')[0]!
   const status = async (cookie: string) => (await call(url, '/v1/events?limit=1', null, { headers: { cookie } })).status
   const signOut = (cookie: string) =>
     call(url, '/console/session', null, { method: 'DELETE', headers: { cookie, 'x-killick-console': '1' } })
@@ -189,7 +190,9 @@ test('a clock that jumps brings back no session that was ended, and makes none l
   expect((await call(url, '/console/session', null, made)).json).toEqual({ role: 'reader' })
   await setServiceClock(0)
   await new Promise((resolve) => setTimeout(resolve, 1_100))
-  expect([await status(early), await status(late), await status(ahead), await status(stays)]).toEqual([401, 401, 401, 200])
+  expect([await status(early), await status(late), await status(ahead), await status(stays)]).toEqual([
+    401, 401, 401, 200,
+  ])
 })
 
 test('a clock that jumps neither lifts nor prolongs a rate limit', async () => {

@@ -209,6 +209,18 @@ describe('a sentence says what to do', () => {
     expect(output).not.toContain('hunter2')
   })
 
+  test('about a key that is missing, and makes none for a log that has one', async () => {
+    const DATABASE_URL = await createDatabase()
+    const { child } = await start({ DATABASE_URL, KILLICK_DATA: join(folder, 'known') })
+    await child.stop()
+    const data = join(folder, 'unknown')
+    const output = await refusesToStart({ DATABASE_URL, KILLICK_DATA: data, PORT: '0' })
+    expect(output).toMatch(
+      /^The key file \S+log\.json is missing: this database holds the log "localhost\/killick" with/,
+    )
+    expect(existsSync(join(data, 'keys'))).toBe(false)
+  })
+
   test('about a database that does not answer, a busy port, and an unknown command', async () => {
     const unreachable = { DATABASE_URL: 'postgres://a:hunter2@127.0.0.1:9/x' }
     const output = await refusesToStart(unreachable)

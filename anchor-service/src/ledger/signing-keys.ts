@@ -6,16 +6,21 @@ import { StartError } from '../errors.ts'
 import { sodium } from '../sodium.ts'
 import { makeOnce } from '../whole-file.ts'
 
+/** The log that a database holds. */
+export type HeldLog = { origin: string; vkey: string }
+
 /** A signer that holds its key in this process. */
 export type LocalSigner = Omit<Signer, 'sign'> & { sign(message: Uint8Array): Uint8Array }
 
 /**
  * The Ed25519 key in a file, as a private JWK. If there is no file, it is made (0600).
+ * @param held - What the database holds; then a key that is not there is missing, and none is made.
  * @throws StartError with the path, never with the content
  */
-export async function loadSigner(path: string): Promise<LocalSigner> {
+export async function loadSigner(path: string, held: HeldLog | null = null): Promise<LocalSigner> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return generate(path)
+    if (error.code === 'ENOENT' && held === null) return generate(path)
+    if (error.code === 'ENOENT') throw new StartError(missing(path, held!))
     throw new StartError(`The key file ${path} cannot be read (${error.code}).`)
   })
   let key: KeyObject
@@ -29,6 +34,9 @@ export async function loadSigner(path: string): Promise<LocalSigner> {
   const jwk = parsePublicJwk(publicPart)
   return { jwk, kid: thumbprint(jwk), alg: algOf(jwk), sign: signing(key) }
 }
+
+const missing = (path: string, { origin, vkey }: HeldLog): string =>
+  `The key file ${path} is missing: this database holds the log "${origin}" with the key ${vkey}, and nothing goes on under another. Restore the file (by default from the keys of the data folder, KILLICK_DATA), or use another database.`
 
 function signing(key: KeyObject): LocalSigner['sign'] {
   if (sodium === null) return (message) => new Uint8Array(sign(null, message, key))

@@ -216,4 +216,7 @@ test('where it takes two people, what one proposes another sees and confirms', a
   )
   const listed = await run(['erasures', '--proposals'], { isTerminal: true })
   expect(listed.out).toMatch(/ anna +to erase context .* confirmed +ben\n.* ben +the policy shop, .* refused +anna\n$/)
+  const again = await run(['retention', '--set', 'shop', '--source', 'shop', '--days', '30'], { token: BEN })
+  expect(again).toMatchObject({ code: 0, out: expect.stringMatching(/^[0-9a-f-]{36}\n$/) })
+  expect(again.err).toMatch(/^Proposed by ben, .*: the policy shop, version 1: 30 days, /)
 })

@@ -2,7 +2,7 @@
 import { KillickError } from '../../core/errors.ts'
 import { isObject, type JsonObject } from '../../core/json.ts'
 import { queryOf } from '../conditions.ts'
-import { count } from '../terminal.ts'
+import { count, err, out, type Printed } from '../terminal.ts'
 
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
@@ -46,6 +46,15 @@ export function coversOf({ covers }: JsonObject): string {
 
 /** Whether an answer is a proposal, which another person has to confirm. */
 export const isProposal = (row: JsonObject): boolean => isObject(row.proposes)
+
+/**
+ * Prints a proposal: its id for programs, and for people what becomes of it.
+ * @param whole - What --json prints in place of the id.
+ */
+export function tellProposed(row: JsonObject, whole: Printed | null): void {
+  out(whole ?? textOf(row, 'id'))
+  err(told(row))
+}
 
 /** What a proposal is, and what became of it, in words. */
 export function told(row: JsonObject): string {

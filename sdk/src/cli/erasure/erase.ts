@@ -7,7 +7,7 @@ import { accessOf, withToken } from '../access.ts'
 import { type Args, type Command, EXIT, readArgs, required, UsageError } from '../command.ts'
 import { ERASE } from '../table/erasing.ts'
 import { columns, count, err, json, out, progress } from '../terminal.ts'
-import { conditionsOf, isProposal, listOf, numberOf, textOf, textsOf, told, UUID } from './answers.ts'
+import { conditionsOf, isProposal, listOf, numberOf, tellProposed, textOf, textsOf, told, UUID } from './answers.ts'
 
 /** How often to look whether an order was carried out. */
 const LOOK_MS = 500
@@ -34,12 +34,11 @@ export const erase: Command = {
         ? new KillickError('unreachable', `${error.message}. Send the order again with --id ${id}: it is made once`)
         : error
     })
-    if (!values.json) out(id)
     if (isProposal(made)) {
-      if (values.json) out(json(made))
-      err(told(made))
+      tellProposed(made, values.json ? json(made) : null)
       return EXIT.ok
     }
+    if (!values.json) out(id)
     const [events, entry] = [count(numberOf(made, 'events'), 'event'), numberOf(made, 'logIndex')]
     err(`Fields of ${events} go, by entry ${entry} of the log.`)
     const end = values.wait ? await carriedOut(service, made) : made

@@ -5,7 +5,7 @@ import { type Args, type Command, EXIT, integer, readArgs, required, UsageError 
 import { sayName } from '../conditions.ts'
 import { RETENTION } from '../table/erasing.ts'
 import { columns, count, err, jsonLine, out, type Printed } from '../terminal.ts'
-import { coversOf, isProposal, listOf, numberOf, textOf, told } from './answers.ts'
+import { coversOf, isProposal, listOf, numberOf, tellProposed, textOf } from './answers.ts'
 
 export const retention: Command = {
   run: async (args) => {
@@ -18,7 +18,7 @@ export const retention: Command = {
       const service = withToken(accessOf(RETENTION, given, 'KILLICK_ERASER_TOKEN'))
       const made = await askJson(service, 'PUT', pathOf(set), body)
       if (body.dryRun) print(made, dryRunOf(made))
-      else if (isProposal(made)) print(made, told(made))
+      else if (isProposal(made)) tellProposed(made, json ? jsonLine(made) : null)
       else
         print(
           made,
@@ -32,7 +32,8 @@ export const retention: Command = {
       if (end !== undefined) {
         const service = withToken(accessOf(RETENTION, given, 'KILLICK_ERASER_TOKEN'))
         const ended = await askJson(service, 'DELETE', pathOf(end))
-        print(ended, isProposal(ended) ? told(ended) : `${end} is ended. What has expired stays so.`)
+        if (isProposal(ended)) tellProposed(ended, json ? jsonLine(ended) : null)
+        else print(ended, `${end} is ended. What has expired stays so.`)
       } else await list(given)
     }
     return EXIT.ok

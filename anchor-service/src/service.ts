@@ -144,6 +144,7 @@ export async function startService(
       intake,
       refusals,
       silences,
+      hasChain: config.anchor.worker === 'off' || config.anchor.targets.length > 0,
       anchoring: () => anchoring?.status(),
       auditing: () => auditing?.status(),
       tiles: config.tiles,

@@ -42,6 +42,8 @@ export type AppDeps = {
   tokens: AccessControl
   /** Whether checkpoint and tiles need the reader's token: entries show source names and counts. */
   tiles: 'public' | 'private'
+  /** False if no chain is set. A worker that runs by itself may have one that this process does not know of. */
+  hasChain: boolean
   /** What the anchor worker says of itself, for `/readyz`. */
   anchoring: () => unknown
   /** What the audit in the background says of itself, for `/readyz`. */

@@ -399,6 +399,7 @@ export const FrontSchema = Type.Object({
   vkey: Type.String({ description: 'C2SP verifier key of the log' }),
   status: Type.Union([Type.Literal('ready'), Type.Literal('not ready')], { description: 'whether it takes batches' }),
   isPrivate: Type.Boolean({ description: 'how the log stands is told to readers only' }),
+  hasChain: Type.Boolean({ description: 'false: no chain is set, and nothing is anchored' }),
   log: Type.Union(
     [
       Type.Object({

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, join, relative, resolve } from 'node:path'
-import { openApi } from '../audit/api.ts'
+import { type Api, openApi } from '../audit/api.ts'
 import { generateKey, readKeyFile, signerOf, writeKeyFile } from '../client/key.ts'
 import { openAuditLog } from '../client/open.ts'
 import { shareEvent } from '../client/share.ts'
@@ -10,6 +10,7 @@ import { CONFIG_FILE, type FirstUse, type KillickConfig, loadConfig, NO_SPOOL } 
 import { parseTrust, type TrustFile } from '../config/trust-file.ts'
 import { KillickError } from '../core/errors.ts'
 import { isSourceName } from '../core/event.ts'
+import { isObject } from '../core/json.ts'
 import { type PublicJwk, thumbprint } from '../core/jwk.ts'
 import { printProof } from '../core/proof.ts'
 import { openNodes } from '../verify/rpc.ts'
@@ -310,8 +311,10 @@ class Run {
     wait: number,
   ): Promise<number> {
     const { url } = settings
-    say('Waiting for the anchor …')
-    const proof = await fetchProof(openAccess(access), event, 1000 * wait)
+    const api = openAccess(access)
+    const hasChain = await anchors(api)
+    if (hasChain) say('Waiting for the anchor …')
+    const proof = await fetchProof(api, event, hasChain ? 1000 * wait : 0)
     const isAnchored = proof.anchors.length > 0
     // A log that was never anchored names its contract with the first anchor.
     if (isAnchored && pinned.logs.length === 0) await this.#pin(url, settings.logKey, settings)
@@ -332,7 +335,9 @@ class Run {
       )
     if (!isAnchored) {
       say(
-        `Not anchored within ${wait} s: the service is slow to anchor, or has no chain. Everything else is set up; killick init, called`,
+        hasChain
+          ? `Not anchored within ${wait} s: the service is slow to anchor, or has no chain. Everything else is set up; killick init, called`
+          : 'Not anchored: the service has no chain. Everything else is set up; once it has one, killick init, called',
       )
       say('again, waits again.')
       return EXIT.undecided
@@ -357,6 +362,12 @@ class Run {
 }
 
 type Settings = Pick<Parameters<typeof writeConfig>[1], 'url' | 'source' | 'key' | 'spool' | 'logKey' | 'jwk'>
+
+/** Whether a service may anchor. One that does not say so may. */
+async function anchors(api: Api): Promise<boolean> {
+  const front = await api.json('/', 1 << 20).catch(() => null)
+  return !(isObject(front) && front.hasChain === false)
+}
 
 /** Whether the example will find the package. */
 function isInstalled(folder: string): boolean {

@@ -236,6 +236,21 @@ describe('killick init', () => {
     expect(run).toMatchObject({ code: 2, err: expect.stringMatching(/spool.*other/) })
   })
 
+  test('where the service has no chain, no anchor is waited for', { timeout: 60_000 }, async () => {
+    const own = await testService()
+    try {
+      const { cwd, file } = project()
+      const args = ['init', '--url', own.url, '--token-file', token, '--yes']
+      const { code, out, err } = await killick(args, { cwd })
+      expect(err).toMatch(/\nNot anchored: the service has no chain\. Everything else is set up; once it has one, /)
+      expect(err).not.toContain('Waiting')
+      expect([code, existsSync(file('killick.json'))]).toEqual([3, true])
+      expect(out).toMatch(/The link +http/)
+    } finally {
+      await own.stop()
+    }
+  })
+
   test('a spool that another process has open is refused', async () => {
     const { cwd, source, file } = project()
     await killick(['keygen', '--out', file(`${source}.key.json`)])

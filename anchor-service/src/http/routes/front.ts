@@ -22,7 +22,7 @@ const PATHS = {
 }
 
 /** The front door: what this is and how it is, as a page to browsers and as JSON to everything else. */
-export function frontRoutes(app: App, { ledger, tokens, tiles, anchoring, auditing }: AppDeps): void {
+export function frontRoutes(app: App, { ledger, tokens, tiles, hasChain, anchoring, auditing }: AppDeps): void {
   app.register(serveFiles, filesOf('front', FRONT_PATH))
 
   async function read() {
@@ -55,7 +55,7 @@ export function frontRoutes(app: App, { ledger, tokens, tiles, anchoring, auditi
       const isShown = tiles === 'public' || (await readRole(tokens, request).catch(() => null)) !== null
       return {
         ...{ service: 'killick' as const, version: VERSION, origin: ledger.log.origin, vkey: ledger.log.vkey, status },
-        isPrivate: !isShown,
+        ...{ isPrivate: !isShown, hasChain },
         log: isShown && standing ? { ...standing, upTo: standing.upTo?.toISOString() ?? null } : null,
         paths: PATHS,
       }

@@ -13,6 +13,8 @@ const MIGRATION_LOCK = 7_019_319
 const CONNECT_MS = 10_000
 /** The oldest PostgreSQL that has what the ledger uses: from it on a role can be granted without the right to inherit from it. */
 const OLDEST = 16
+/** What a database may be in: all that events say, or bytes that nobody looks into. */
+const ENCODINGS = ['UTF8', 'SQL_ASCII']
 
 export type MigrationReport = {
   /** Names of the migrations that this call applied. */
@@ -25,7 +27,8 @@ export type MigrationReport = {
  * Brings the schema `killick` up to date: forward only, each migration once, all in one transaction, under a lock, so that
  * several processes may start together. Safe to run at every start.
  *
- * @throws StartError if no database can be reached, it is too old, a newer version made the database, or a version with a different file of the same name
+ * @throws StartError, and changes nothing, if no database can be reached, it is too old or in an encoding that cannot hold events,
+ * another program or a newer version made the schema, or a version with a different file of the same name
  */
 export async function migrate(databaseUrl: string): Promise<MigrationReport> {
   try {
@@ -42,11 +45,13 @@ async function migrated(databaseUrl: string): Promise<MigrationReport> {
   })
   await client.connect()
   try {
-    await refuseOld(client)
+    await refuseServer(client)
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    // Before anything is made, the role too, which all databases of the server share.
+    const pending = await readPending(client)
     const hasRole = await ensureRole(client)
     await client.query('begin')
-    const applied = await applyMigrations(client)
+    const applied = await applyMigrations(client, pending)
     if (hasRole) await grant(client)
     await client.query('commit')
     return { applied, hasRole }
@@ -67,45 +72,68 @@ function describeOutage(error: Error & { code?: string }): Error {
       )
 }
 
-async function refuseOld(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ version: string }>(`select current_setting('server_version') as version`)
-  const { version } = rows[0]!
+async function refuseServer(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ version: string; encoding: string }>(
+    `select current_setting('server_version') as version, current_setting('server_encoding') as encoding`,
+  )
+  const { version, encoding } = rows[0]!
   if (Number.parseInt(version, 10) < OLDEST)
     throw new StartError(`The database is a PostgreSQL ${version}; the ledger needs ${OLDEST} or later (DATABASE_URL).`)
+  if (!ENCODINGS.includes(encoding))
+    throw new StartError(
+      `The database is in ${encoding}, which cannot hold all that events say. Give DATABASE_URL one that is made with: create database … template template0 encoding 'UTF8'`,
+    )
 }
 
-async function applyMigrations(client: pg.Client): Promise<string[]> {
+type Migration = { name: string; sql: string; checksum: string }
+
+/**
+ * The migrations that are to be applied. Reads only.
+ * @throws StartError if another program, or a version that this one cannot follow, has made the schema
+ */
+async function readPending(client: pg.Client): Promise<Migration[]> {
+  const { rows: tables } = await client.query<{ name: string; columns: string[] }>(
+    `select relname as name, array(select attname::text from pg_attribute where attrelid = c.oid and attnum > 0) as columns
+     from pg_class c where relnamespace = to_regnamespace('killick') and relkind in ('r', 'p', 'v', 'm', 'f')`,
+  )
+  const migrations = await readMigrations()
+  if (tables.length === 0) return migrations
+  const own = tables.find(({ name }) => name === 'migrations')?.columns ?? []
+  if (!['name', 'checksum'].every((column) => own.includes(column)))
+    throw new StartError(
+      'The database has a schema "killick" with tables of another program, which the ledger does not touch. Use another database (DATABASE_URL).',
+    )
+  const { rows } = await client.query<Migration>('select name, checksum from killick.migrations')
+  const done = new Map(rows.map((row) => [row.name, row.checksum]))
+  const unknown = [...done.keys()].filter((known) => !migrations.some(({ name }) => name === known))
+  if (unknown.length > 0)
+    throw new StartError(
+      `The database has been migrated by a newer version (${unknown.join(', ')}); this one cannot open it. Start that version.`,
+    )
+  const differing = migrations.find(({ name, checksum }) => done.has(name) && done.get(name) !== checksum)
+  if (differing !== undefined)
+    throw new StartError(
+      `The database was made by another version, whose ${differing.name} is not the one of this version, which therefore cannot open it. Start that version.`,
+    )
+  return migrations.filter(({ name }) => !done.has(name))
+}
+
+/** @returns the names of what it applied */
+async function applyMigrations(client: pg.Client, pending: readonly Migration[]): Promise<string[]> {
   await client.query(`
     create schema if not exists killick;
     set local search_path = killick;
     create table if not exists migrations (
       name text primary key, checksum text not null);`)
-  const { rows } = await client.query<{ name: string; checksum: string }>('select name, checksum from migrations')
-  const done = new Map(rows.map((row) => [row.name, row.checksum]))
-  const migrations = await readMigrations()
-  const unknown = [...done.keys()].filter((known) => !migrations.some(({ name }) => name === known))
-  if (unknown.length > 0) {
-    throw new StartError(
-      `The database has been migrated by a newer version (${unknown.join(', ')}); this one cannot open it. Start that version.`,
-    )
-  }
-  const applied: string[] = []
-  for (const { name, sql, checksum } of migrations) {
-    if (done.get(name) === checksum) continue
-    if (done.has(name)) {
-      throw new StartError(
-        `The database was made by another version, whose ${name} is not the one of this version, which therefore cannot open it. Start that version.`,
-      )
-    }
+  for (const { name, sql, checksum } of pending) {
     await client.query(sql)
     await client.query('insert into migrations (name, checksum) values ($1, $2)', [name, checksum])
-    applied.push(name)
   }
-  return applied
+  return pending.map(({ name }) => name)
 }
 
 /** The migrations of this version, in order, each with its SHA-256 in hex. */
-export async function readMigrations(): Promise<{ name: string; sql: string; checksum: string }[]> {
+export async function readMigrations(): Promise<Migration[]> {
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).sort()
   return Promise.all(
     names.map(async (name) => {

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { expect, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { migrate, readMigrations } from '../../../anchor-service/src/database/migrate.ts'
 import { StartError } from '../../../anchor-service/src/errors.ts'
+import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 
 // Databases were made by this file. A change of the schema is a new file with the next number.
 const FROZEN = { '0001_ledger.sql': '557386800b52961e44e5e769f98cda0d85cfe360a5431dac1c8f3de49cfb1930' }
@@ -30,6 +32,36 @@ async function refused(connected: (socket: Socket) => void): Promise<unknown> {
   server.close()
   return error
 }
+
+test('a database that is not the ledger’s is told of in a sentence, and stays as it is', async () => {
+  const tables = (url: string) =>
+    queryAsOwner(url, "select relname from pg_class where relnamespace = to_regnamespace('killick')")
+  const another = [
+    'create table killick.migrations (id int, run_at timestamptz)',
+    'create view killick.events as select 1',
+  ]
+  for (const sql of another) {
+    const url = await createDatabase()
+    await queryAsOwner(url, 'create schema killick')
+    await queryAsOwner(url, sql)
+    const held = await tables(url)
+    const error = await migrate(url).catch((reason) => reason)
+    expect(error).toBeInstanceOf(StartError)
+    expect(error.message).toMatch(/^The database has a schema "killick" with tables of another program, .*DATABASE_URL/)
+    expect(await tables(url)).toEqual(held)
+  }
+
+  const empty = await createDatabase()
+  await queryAsOwner(empty, 'create schema killick')
+  expect((await migrate(empty)).applied).not.toEqual([])
+
+  const latin = new URL(inject('postgres'))
+  const name = `latin_${randomBytes(6).toString('hex')}`
+  latin.pathname = `/${name}`
+  await queryAsOwner(inject('postgres'), `create database ${name} template template0 encoding 'LATIN1' locale 'C'`)
+  await expect(migrate(latin.href)).rejects.toThrow(/^The database is in LATIN1, .*encoding 'UTF8'$/)
+  expect(await tables(latin.href)).toEqual([])
+})
 
 test('a database that takes a connection and says nothing, or that it is not ready, is told of in a sentence', async () => {
   const fields = ['SFATAL', 'C57P03', 'Mthe database system is starting up', ''].map((field) => `${field}\0`).join('')

@@ -1,8 +1,9 @@
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { generateKey, KillickError, openAuditLog } from '@killick/sdk'
 import { lostLogLines, openLogLines } from '@killick/sdk/core'
 import { afterAll, expect, test } from 'vitest'
+import { killick } from '../sdk/cli/support.ts'
 import { smallDisk } from '../support/small-disk.ts'
 
 const disk = smallDisk(1)
@@ -62,4 +63,16 @@ test('a log on a full disk loses lines, says how many once there is room, and ev
   const whole = lines.slice(0, -2).filter((text) => text.endsWith('}'))
   expect(whole.map((text) => JSON.parse(text).n)).toEqual(whole.map((_, i) => i + 1))
   expect(whole.length).toBe(n - 1 - 3)
+})
+
+test('a key that finds no room leaves nothing in the way of the next try', async () => {
+  const folder = join(disk.folder, 'keys')
+  mkdirSync(folder)
+  const keygen = () => killick(['keygen', '--out', join(folder, 'app.key.json')])
+  disk.fill()
+  expect(await keygen()).toMatchObject({ code: 2, err: expect.stringMatching(/app\.key\.json: the disk is full/) })
+  expect(readdirSync(folder)).toEqual([])
+  disk.free()
+  expect((await keygen()).code).toBe(0)
+  expect(readdirSync(folder).sort()).toEqual(['app.key.json', 'app.pub.json'])
 })

@@ -19,7 +19,7 @@ import { inWords } from '../words/words.ts'
 import { type Access, accessTo, checkToken, isTokenRefusal, openAccess } from './access.ts'
 import { type Args, type Command, EXIT, integer, readArgs, Unanswered, UsageError } from './command.ts'
 import { EXAMPLE_FILE, ignoreFiles, nameOf, writeConfig, writeExample } from './init-files.ts'
-import { dropState, type InitState, keepState, loadState, STATE_FILE } from './init-state.ts'
+import { dropState, type InitState, keepState, loadState, replaceFile, STATE_FILE } from './init-state.ts'
 import { loadTrust, readLogKey, readPins } from './pins.ts'
 import { ask, askSecret, confirm, isPersonThere } from './prompt.ts'
 import { fetchProof } from './proof.ts'
@@ -187,7 +187,7 @@ class Run {
     const { jwk } = signerOf(await readKeyFile(file))
     this.#keep({ key: this.#written(file) })
     const publicFile = `${file.replace(/(\.key)?(\.json)?$/, '')}.pub.json`
-    if (!existsSync(publicFile)) writeFileSync(publicFile, `${JSON.stringify(jwk, null, 2)}\n`)
+    if (!existsSync(publicFile)) replaceFile(publicFile, `${JSON.stringify(jwk, null, 2)}\n`)
     return { file, jwk }
   }
 

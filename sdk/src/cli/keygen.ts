@@ -22,6 +22,7 @@ export const keygen: Command = {
       await writeFile(publicFile, `${JSON.stringify(jwk, null, 2)}\n`, { flag: 'wx' }).catch(async (error) => {
         // Nobody has seen this key yet, and the next try is to find the place free.
         await rm(file)
+        if (error.code !== 'EEXIST') await rm(publicFile, { force: true })
         throw error
       })
     } catch (error) {

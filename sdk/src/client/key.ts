@@ -1,6 +1,6 @@
 // Makes a Signer from a private JWK or a key file. Signing uses node:crypto or libsodium, which are many times faster than portable code.
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { open, readFile, stat } from 'node:fs/promises'
+import { open, readFile, rm, stat } from 'node:fs/promises'
 import { KillickError } from '../core/errors.ts'
 import { type Alg, algOf, type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
 import type { Signer } from '../core/signature.ts'
@@ -46,15 +46,21 @@ export function publicJwk(jwk: PrivateJwk): PublicJwk {
 /**
  * Writes a private JWK to a new file that only its owner can read.
  * @param path of the file, made with mode 600; its folder must exist
- * @throws the file system's Error, with code EEXIST if the file exists: keys are not overwritten
+ * @throws the file system's Error, with code EEXIST if the file exists: keys are not overwritten. Then nothing is left behind
  */
 export async function writeKeyFile(path: string, jwk: PrivateJwk): Promise<void> {
   const handle = await open(path, 'wx', 0o600)
   try {
-    await handle.writeFile(`${JSON.stringify(jwk, null, 2)}\n`)
-    await handle.sync()
-  } finally {
-    await handle.close()
+    try {
+      await handle.writeFile(`${JSON.stringify(jwk, null, 2)}\n`)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    // A part of a key, as a full disk leaves it, would be in the way of the next one.
+    await rm(path, { force: true })
+    throw error
   }
 }
 

@@ -7,9 +7,8 @@ import { openAuditLog } from '@killick/sdk'
 if (cluster.isPrimary) {
   for (let i = 0; i < 2; i++) cluster.fork()
   let isStopping = false
-  cluster.on('exit', () => {
-    if (!isStopping) cluster.fork()
-  })
+  // Not at once: a worker that cannot begin, for want of its key, would be started without end.
+  cluster.on('exit', () => setTimeout(() => isStopping || cluster.fork(), 1_000))
   cluster.on('message', (_worker, line) => console.log(line))
   process.on('SIGTERM', () => {
     isStopping = true

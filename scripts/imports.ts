@@ -77,7 +77,7 @@ export const PARTS: Part[] = [
   // Types alone: what a browser is sent may name the shape of an answer, and nothing else of the service.
   { name: 'answers',  files: SERVICE('http/answers.ts'),         may: ['routes', 'http', 'read', 'anchor', 'own audit', '@fastify/*'] },
   { name: 'config',   files: ['config.ts', 'open-store.ts', 'tokens.ts'].flatMap(SERVICE),
-    may: ['embedded', 'database', 'ledger', 'anchor', 'own audit', 'bundles', 'http', 'base', 'node:*', 'pg'] },
+    may: ['embedded', 'database', 'ledger', 'anchor', 'own audit', 'bundles', 'http', 'base', 'core', 'node:*', 'pg'] },
   { name: 'commands', files: SERVICE('commands/'), may: ['config', 'embedded', 'database', 'node:*', 'tree', 'index', 'registry', 'read', 'ledger', 'erasure', 'chain', 'anchor', 'base', 'core', 'verify'] },
   { name: 'service',  files: SERVICE(''),
     may: ['commands', 'config', 'index', 'registry', 'ledger', 'intake', 'erasure', 'anchor', 'own audit', 'bundles', 'http', 'app', 'base', 'core', 'fastify'] },

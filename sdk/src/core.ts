@@ -115,6 +115,7 @@ export {
   verifyInclusion,
 } from './core/merkle.ts'
 export { compileMetadataSchema, type MetadataCheck, type SchemaFault } from './core/metadata-schema.ts'
+export { nearest } from './core/nearest.ts'
 export {
   type NoteSignature,
   type OpenedNote,
@@ -126,7 +127,6 @@ export {
   splitVkeys,
   type Vkey,
 } from './core/note.ts'
-export { nearest } from './core/nearest.ts'
 export { escapePointer, unescapePointer } from './core/pointer.ts'
 export type { Primitives } from './core/primitives.ts'
 export {

@@ -99,11 +99,14 @@ test('cluster: workers that cannot begin are not started without a pause', async
   const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(says)}`
   const lost = { ...env, NODE_OPTIONS, KILLICK_KEY: `${env.KILLICK_KEY}.lost`, PORT: '0' }
   const app = await startChild(process.execPath, [join(examples, 'cluster/app.js')], { env: lost })
-  const [, ended] = await app.printed(/ended (\d+)/)
-  // After the primary and two workers.
-  const [, begun] = await app.printed(/(?:begun ([\d.]+)[\s\S]*){4}/)
-  expect(Number(begun) - Number(ended)).toBeGreaterThan(900)
-  await app.stop()
+  try {
+    const [, ended] = await app.printed(/ended (\d+)/)
+    // After the primary and two workers.
+    const [, begun] = await app.printed(/(?:begun ([\d.]+)[\s\S]*){4}/)
+    expect(Number(begun) - Number(ended)).toBeGreaterThan(900)
+  } finally {
+    await app.stop()
+  }
 })
 
 test('serverless: what was answered is in the ledger, frozen, cut off or killed', async () => {

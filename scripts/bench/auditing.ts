@@ -40,6 +40,7 @@ export type Took = {
 const FILES: Readonly<Record<string, string>> = {
   'audit/keys.ts': 'registry',
   'audit/records.ts': 'records',
+  'audit/anchors-told.ts': 'anchors.told',
   'audit/lookups.ts': 'lookups',
   'audit/columns.ts': 'columns',
   'audit/runs.ts': 'columns',

@@ -5,6 +5,7 @@ import { EMPTY_ROOT, type Hash, parseHash, printHash } from '../core/hash.ts'
 import { splitVkeys } from '../core/note.ts'
 import { isPlace } from '../verify/succession.ts'
 import type { PinnedLog } from '../verify/trust.ts'
+import { checkAnchorsTold } from './anchors-told.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
 import type { AuditRestsOn } from './codes.ts'
@@ -182,7 +183,8 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   const heads = await readHeads(distinct([...logs, ...left]), pins.urls)
   // What had happened by then must be listed, whatever arrives meanwhile. A service may have named an old size, but what is anchored was there.
   const sizeThen = await readSize(api, findings)
-  const anchors = await listAnchors(api, findings)
+  const listing = await listAnchors(api, findings)
+  const { anchors } = listing
   const listedAt = Math.max(sizeThen, anchors.at(-1)?.size ?? 0)
   const listed = await listSources(api)
   const { origin, size, root, isReadable } = await readCheckpoint(api, logKeys, findings)
@@ -209,6 +211,7 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   const own = [
     notes,
     checkRecords(api),
+    checkAnchorsTold(listing, listedAt, () => listAnchors(api, findings)),
     erasures,
     checkProposals(),
     holds,

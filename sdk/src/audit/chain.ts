@@ -25,22 +25,39 @@ export type ContractHead = { log: PinnedLog; rpc: Rpc; genuineCode: boolean; siz
 /** What nodes said about the logs' newest anchors, and why the other nodes said nothing. */
 export type Heads = { nodes: readonly ChainNode[]; heads: ContractHead[]; unread: string[] }
 
+/** The anchors that a service lists. */
+export type ListedAnchors = {
+  /** Those that count, smallest size first. */
+  readonly anchors: readonly Anchor[]
+  /** The same by name, and the names of those that do not count. An anchor is named as in the log's events about it. */
+  readonly counting: ReadonlyMap<string, Anchor>
+  readonly others: ReadonlySet<string>
+  /** False: some could not be read, which is a finding. */
+  readonly isWhole: boolean
+}
+
 /**
- * Anchors that the service counts as settled, smallest size first. A listed anchor that cannot be read is a finding.
+ * Lists anchors. One that cannot be read is a finding.
  * @throws KillickError if the service cannot be reached or refuses
  */
-export async function listAnchors(api: Api, findings: Findings): Promise<Anchor[]> {
+export async function listAnchors(api: Api, findings: Findings): Promise<ListedAnchors> {
   const anchors: Anchor[] = []
+  const others = new Set<string>()
+  let isWhole = true
   const parse = (row: JsonValue): Anchor | null => {
     try {
       const { state, chainId, contract, logId, size, root, time, transaction, block } = parseAnchorRow(row)
-      if (!SETTLED.has(state)) return null
+      if (!SETTLED.has(state)) {
+        others.add(nameOf({ chainId, contract, logId, size }))
+        return null
+      }
       if (time !== null && transaction !== null && block !== null)
         return { chainId, contract, logId, size, root, time, transaction, block }
       throw new KillickError('answer_malformed', `The service lists an anchor of ${size} as ${state}, in no block`)
     } catch (error) {
       if (!(error instanceof KillickError)) throw error
       findings.fail('anchors.log', 'unreadable', error.message)
+      isWhole = false
       return null
     }
   }
@@ -50,9 +67,14 @@ export async function listAnchors(api: Api, findings: Findings): Promise<Anchor[
   } catch (error) {
     if (!isNonsense(error)) throw error
     findings.fail('anchors.log', 'unreadable', `/v1/anchors cannot be read: ${error.message}`)
+    isWhole = false
   }
-  return anchors.sort((a, b) => a.size - b.size)
+  anchors.sort((a, b) => a.size - b.size)
+  return { anchors, counting: new Map(anchors.map((anchor) => [nameOf(anchor), anchor])), others, isWhole }
 }
+
+const nameOf = ({ chainId, contract, logId, size }: Pick<Anchor, 'chainId' | 'contract' | 'logId' | 'size'>) =>
+  `${chainId}/${contract}/${logId}/${size}`
 
 const HEAD = `0x${toHex(keccak_256(utf8('head(bytes32)')).slice(0, 4))}`
 

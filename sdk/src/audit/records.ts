@@ -1,6 +1,7 @@
 // Checks what the service keeps beside the log and tells of in its system stream: links, and evidence against sources.
 import type { ParsedEvent } from '../core/event.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import { SYSTEM } from '../core/registry.ts'
 import { parseTime } from '../core/time.ts'
 import { parseEquivocationRow, parseShareRow, readRows, type ToldRow } from './answers.ts'
 import type { Api } from './api.ts'
@@ -9,8 +10,6 @@ import type { Fault, FaultPlace } from './findings.ts'
 import type { OwnCheck, WalkedBatch } from './own-check.ts'
 import { RowCursor } from './rows.ts'
 
-/** The stream in which a ledger records what it does itself. */
-const SYSTEM = { source: 'killick', stream: 'system' }
 const PAGE = 500
 
 /** How far unsigned times may differ from signed ones, ms. */

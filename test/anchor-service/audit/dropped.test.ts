@@ -39,6 +39,7 @@ import { queryAsOwner } from '../../support/postgres.ts'
 import { Producer } from '../support/producer.ts'
 import { type AgingLedger, startAging } from '../support/retention.ts'
 import { ADMIN, call, ERASER, READER } from '../support/service.ts'
+import { type AnchorPlace, tellAnchors } from '../support/tell-anchors.ts'
 import { DROPS, DROPS_FORGED } from './support/attacks.ts'
 import { tamper } from './support/audits.ts'
 
@@ -573,7 +574,7 @@ describe('the service’s own audit', () => {
 })
 
 describe('a drop by an anchor that there is not', () => {
-  type Row = { size: number }
+  type Row = AnchorPlace
   let then: number
   let said: RetentionDrop
   beforeAll(async () => {
@@ -595,11 +596,11 @@ describe('a drop by an anchor that there is not', () => {
     await aging.anchored((await wireNow()).size)
   })
 
-  /** Answers of a service that names a size of before the first time it is asked. @param most size of the anchors that it lists */
+  /** Answers of a service that names a size of before the first time it is asked. @param most size of the anchors that it lists first */
   async function forgetful(first: string, most: number): Promise<Api> {
-    let asked = 0
+    let [asked, listed] = [0, 0]
     const json = (path: string, answer: { anchors: { size: number }[] }) =>
-      path.startsWith('/v1/anchors')
+      path.startsWith('/v1/anchors') && listed++ === 0
         ? { ...answer, anchors: answer.anchors.filter(({ size }) => size <= most) }
         : answer
     const api = liar({ json })
@@ -617,16 +618,18 @@ describe('a drop by an anchor that there is not', () => {
   })
 
   test('stays open, also for an audit that leaves it out, where the service lists it in a log about which nobody asks', async () => {
-    const anchors = (told: Row[]) => {
-      const elsewhere = { chainId: 999, target: 'elsewhere' }
-      const old = { ...told.find(({ size }) => size > then)!, ...elsewhere }
-      const named = { ...told.find(({ size }) => size === said.size)!, ...elsewhere }
-      return [...told, old, { ...named, time: said.time }]
-    }
+    const listed: Row[] = (await call(aging.service.url, '/v1/anchors?limit=500')).json.anchors
+    const elsewhere = { chainId: 999, target: 'elsewhere' }
+    const old = { ...listed.find(({ size }) => size > then)!, ...elsewhere }
+    const named = { ...listed.find(({ size }) => size === said.size)!, ...elsewhere, time: said.time }
     const api = liar({
       json: (path, answer) =>
-        path.startsWith('/v1/anchors') ? { ...answer, anchors: anchors(answer.anchors) } : answer,
+        path.startsWith('/v1/anchors') ? { ...answer, anchors: [...answer.anchors, old, named] } : answer,
     })
+    // Of anchors that the log does not tell of, it is told.
+    const untold = await audit(api)
+    expect(untold.failed).toEqual(['anchors.told untold'])
+    await tellAnchors(aging.service, 'anchor.commit', [old, named], aging.env)
     const kept = mkdtempSync(join(tmpdir(), 'killick-dropped-unasked-'))
     for (const onlyNew of [false, true]) {
       const found = await audit(api, { folder: kept, onlyNew })
@@ -637,6 +640,7 @@ describe('a drop by an anchor that there is not', () => {
       expect([(found.earlier?.size ?? 0) > then, auditOutcome(found)]).toEqual([onlyNew, 'undecided'])
     }
     rmSync(kept, { recursive: true })
+    await tellAnchors(aging.service, 'anchor.withdraw', [old, named], aging.env)
   })
 
   test('is left open where the service lists no anchor behind it either', async () => {

@@ -73,7 +73,7 @@ beforeAll(async () => {
   policyAt = (await aging.policy('orders')).logIndex
   await aging.anchored((await sizeNow()) - 1)
   await aging.pass(110, aging.producer('hr'), sampleEvent(1))
-  const settled = await listAnchors(openApi(aging.service.url, READER), new Findings())
+  const { anchors: settled } = await listAnchors(openApi(aging.service.url, READER), new Findings())
   const nameOf = ({ size, time }: Anchor) => ({ size, time })
   base = { id: 'orders', version: 2, ...nameOf(settled.at(-1)!) }
   earliest = nameOf(settled[0]!)
@@ -129,7 +129,7 @@ test('each drop is at fault for what it is, and only that', async () => {
   expect(failed.map(({ id }) => id)).toEqual(['retention'])
   expect(failed[0]!.reason).toBe('erasure_undone')
 
-  const all = await listAnchors(api, new Findings())
+  const { anchors: all } = await listAnchors(api, new Findings())
   const holds = checkHolds(api, walked.length)
   const check = checkRetention(api, { all, asked: all, heads: [], listedAt: walked.length }, holds, new DroppedLeaves())
   for (const entry of walked) for (const each of [holds, check]) await each.entry!(entry)

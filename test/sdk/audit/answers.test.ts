@@ -9,6 +9,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { recordSome } from '../../anchor-service/audit/support/audits.ts'
 import { call, READER, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { tellAnchors } from '../../anchor-service/support/tell-anchors.ts'
 
 type Answer = { status: number; body: Buffer }
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
@@ -32,6 +33,10 @@ let service: TestService
 let liar: Server
 let url: string
 let twist: Twist = () => null
+type Place = { size: number; root: string }
+/** What the log says is anchored, and what it has withdrawn. */
+let anchored: Place
+let withdrawn: Place
 /** What the honest service answered, by path with query. */
 const honest = new Map<string, Promise<Answer>>()
 
@@ -40,18 +45,31 @@ async function askHonest(path: string): Promise<Answer> {
   const response = await fetch(service.url + path, { headers: { authorization: `Bearer ${READER}` } })
   const answer = { status: response.status, body: Buffer.from(await response.arrayBuffer()) }
   if (!path.startsWith('/v1/anchors')) return answer
+  return listing(anchorRow(anchored))
+}
+
+function anchorRow(place: Place, state = 'final'): { [name: string]: Json } {
+  const settled = { state, transaction: TRANSACTION, block: 7, time: 1_800_000_000, confirmations: 12 }
+  return { ...LOG, ...place, ...settled, target: 'test', gasUsed: 21_000, fee: '1', events: 6 }
+}
+
+const listing = (...anchors: Json[]): Answer => ({
+  ...{ status: 200, body: Buffer.from(JSON.stringify({ anchors, next: null })) },
+})
+
+/** Where the log ends. */
+async function end(): Promise<Place> {
   const { size, root } = parseCheckpoint(await (await fetch(`${service.url}/checkpoint`)).text())
-  const settled = { state: 'final', transaction: TRANSACTION, block: 7, time: 1_800_000_000, confirmations: 12 }
-  const row = {
-    ...LOG,
-    target: 'test',
-    size: Number(size),
-    root: printHash(root),
-    ...settled,
-    gasUsed: 21_000,
-    fee: '1',
-  }
-  return { status: 200, body: Buffer.from(JSON.stringify({ anchors: [{ ...row, events: 6 }], next: null })) }
+  return { size: Number(size), root: printHash(root) }
+}
+
+/** Has the log tell of an anchor that it withdraws, and of one that counts. */
+async function tellOfAnchors(): Promise<void> {
+  withdrawn = await end()
+  await tellAnchors(service, 'anchor.commit', [{ ...LOG, ...withdrawn }])
+  await tellAnchors(service, 'anchor.withdraw', [{ ...LOG, ...withdrawn }])
+  anchored = await end()
+  await tellAnchors(service, 'anchor.commit', [{ ...LOG, ...anchored }])
 }
 
 beforeAll(async () => {
@@ -64,6 +82,7 @@ beforeAll(async () => {
       ...share,
       body: JSON.stringify({ eventId: id, fields: ['action'] }),
     })
+  await tellOfAnchors()
   ;[liar, url] = await listen(async ({ url: path }, response) => {
     if (!honest.has(path!)) honest.set(path!, askHonest(path!))
     const answer = await honest.get(path!)!
@@ -91,6 +110,47 @@ async function audit(path = '', by: Twist = () => null, pins = NONE): Promise<Au
 
 test('honest answers pass', async () => {
   for (const path of ['', ...LOOKED_UP]) expect((await audit(path)).failed).toEqual([])
+})
+
+test('a list that leaves out an anchor, makes one up or brings one back is a finding, without a node too', async () => {
+  const told = async (...answers: Answer[]) => {
+    let asked = 0
+    const { checks, failed } = await audit('/v1/anchors', () => answers[Math.min(asked++, answers.length - 1)]!)
+    const { reason, detail } = checks.find(({ id }) => id === 'anchors.told')!
+    return { failed, reason, detail }
+  }
+  const fine = anchorRow(anchored)
+  const none = { failed: ['anchors.told'], reason: 'absent', detail: expect.stringContaining('is not listed as one') }
+  expect(await told(listing())).toEqual(none)
+  expect(await told(listing(anchorRow(anchored, 'abandoned')))).toEqual(none)
+  const { size, root } = parseCheckpoint(
+    (await call(service.url, '/v1/checkpoints?from=1&limit=1')).json.checkpoints[0].note,
+  )
+  const invented = anchorRow({ size: Number(size), root: printHash(root) })
+  expect(await told(listing(fine, invented))).toMatchObject({ failed: ['anchors.told'], reason: 'untold' })
+  expect(await told(listing(fine, anchorRow(withdrawn)))).toEqual({
+    ...{ failed: ['anchors.told'], reason: 'different', detail: expect.stringContaining('withdrawn by the log') },
+  })
+  expect(await told(listing(fine, anchorRow(withdrawn, 'reorganised')))).toMatchObject({ failed: [], reason: 'ok' })
+  const other = anchorRow({ ...anchored, root: printHash(EMPTY_ROOT) })
+  expect((await told(listing(other))).failed).toEqual(['anchors.log', 'anchors.told'])
+})
+
+test('of an anchor that came to count since the list was read, a second list tells', async () => {
+  const before = (await call(service.url, '/v1/checkpoints?from=1&limit=1')).json.checkpoints[0].note
+  /** The log is small as the audit begins. @param second what is listed once it has been read */
+  const since = async (second: Answer) => {
+    let [sizes, lists] = [0, 0]
+    const result = await audit('', (path) => {
+      if (path === '/checkpoint') return sizes++ === 0 ? { status: 200, body: Buffer.from(before) } : null
+      if (!path.startsWith('/v1/anchors')) return null
+      return lists++ === 0 ? listing() : second
+    })
+    return { failed: result.failed, reason: result.checks.find(({ id }) => id === 'anchors.told')!.reason }
+  }
+  expect(await since(listing(anchorRow(anchored)))).toEqual({ failed: [], reason: 'ok' })
+  expect(await since(listing(anchorRow(anchored, 'reorganised')))).toEqual({ failed: [], reason: 'changed_meanwhile' })
+  expect(await since(listing())).toEqual({ failed: ['anchors.told'], reason: 'absent' })
 })
 
 /** Paths, and the checks that fail if the answer is nonsense. */

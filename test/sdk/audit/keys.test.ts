@@ -14,6 +14,7 @@ import { nextBatch } from '../../anchor-service/support/ledger.ts'
 import { alterToken, numberOf, partsOf } from '../../anchor-service/support/packs.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../anchor-service/support/producer.ts'
 import { call, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { tellAnchors } from '../../anchor-service/support/tell-anchors.ts'
 
 const NO_PINS = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
 const billing = newSigner()
@@ -130,9 +131,13 @@ describe('a real service', () => {
     expect((await post(service.url, fresh.body)).status).toBe(201)
     fresh.advance()
     const log = { chainId: 1, contract: `0x${'1'.repeat(40)}`, logId: `0x${'2'.repeat(64)}` }
+    const placeOf = (place: typeof log, { size, root }: typeof covered) => ({
+      ...{ ...place, size: Number(size), root: printHash(root) },
+    })
+    await tellAnchors(service, 'anchor.commit', [placeOf(log, covered)])
     let time = 0
-    const rowOf = (place: typeof log, { size, root }: typeof covered, seconds: number) => ({
-      ...{ ...place, target: 'main', state: 'final', size: Number(size), root: printHash(root), time: seconds },
+    const rowOf = (place: typeof log, at: typeof covered, seconds: number) => ({
+      ...{ ...placeOf(place, at), target: 'main', state: 'final', time: seconds },
       ...{ transaction: `0x${'3'.repeat(64)}`, block: 1, confirmations: 9, gasUsed: null, fee: null, events: 1 },
     })
     /** Of another chain. */
@@ -157,9 +162,12 @@ describe('a real service', () => {
       expect(first).toMatchObject({ source: 'billing', seq: 3, logIndex: Number(covered.size) })
       // Another chain had the entry in time; this one was late.
       const newest = parseCheckpoint((await call(service.url, '/checkpoint')).text)
-      others = [rowOf({ ...log, chainId: 2 }, newest, Date.parse(NOT_AFTER) / 1000)]
+      const elsewhere = { ...log, chainId: 2 }
+      others = [rowOf(elsewhere, newest, Date.parse(NOT_AFTER) / 1000)]
+      await tellAnchors(service, 'anchor.commit', [placeOf(elsewhere, newest)])
       expect([...(await audit(proxy.url)).failed]).toEqual([])
       others = []
+      await tellAnchors(service, 'anchor.withdraw', [placeOf(elsewhere, newest)])
 
       // The last batch came after the anchor, and the others before it.
       const at = (hours: number) => new Date((time + 3_600 * hours) * 1000).toISOString()
@@ -184,6 +192,7 @@ describe('a real service', () => {
       expect(await pinned({ notAfter: at(1) })).toEqual({ failed: undefined, at: undefined, isPinned: false })
     } finally {
       await proxy.close()
+      await tellAnchors(service, 'anchor.withdraw', [placeOf(log, covered)])
     }
   })
 

@@ -82,9 +82,15 @@ export async function openHeadFile(folder: string): Promise<HeadFile> {
   }
 }
 
+const readOrClose = (file: FileHandle): Promise<Buffer> =>
+  file.readFile().catch(async (error) => {
+    await file.close()
+    throw error
+  })
+
 async function openSlots(folder: string, path: string, release: () => void): Promise<HeadFile> {
   let file = await open(path, constants.O_RDWR | DSYNC).catch(orNone)
-  const bytes = file && (await file.readFile())
+  const bytes = file && (await readOrClose(file))
   const writes = [bytes?.subarray(0, SLOT), bytes?.subarray(SLOT)].map((slot) => (slot && parse(slot)?.write) ?? 0)
   let last = Math.max(...writes)
   if (file !== null && last === 0) {
@@ -100,10 +106,16 @@ async function openSlots(folder: string, path: string, release: () => void): Pro
   async function make(first: Buffer): Promise<FileHandle> {
     const unnamed = `${path}.new`
     const made = await open(unnamed, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | DSYNC, 0o600)
-    await made.write(Buffer.concat([first, Buffer.alloc(SLOT)]), 0, 2 * SLOT, 0)
-    await made.sync()
-    await rename(unnamed, path)
-    await syncFolder(folder)
+    try {
+      await made.write(Buffer.concat([first, Buffer.alloc(SLOT)]), 0, 2 * SLOT, 0)
+      await made.sync()
+      await rename(unnamed, path)
+      await syncFolder(folder)
+    } catch (error) {
+      // Every commit on a full disk tries again.
+      await made.close()
+      throw error
+    }
     next = 1
     return made
   }

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -524,6 +524,24 @@ describe('the file of a head memory', () => {
       await writeFile(path, after)
       expect(await newest()).toBe(n)
     }
+  })
+
+  test.runIf(process.platform === 'linux')('is not left open where it finds no room', async () => {
+    const folder = await newFolder()
+    await symlink('/dev/full', join(folder, '0.head.new'))
+    const file = await openHeadFile(folder)
+    // Those of other tests' files may end meanwhile.
+    const open = async () => {
+      const links = (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ''))
+      return (await Promise.all(links)).filter((path) => path === '/dev/full').length
+    }
+    for (let i = 0; i < 3; i++)
+      await expect(file.write({ note: 'a note', since: 0 })).rejects.toMatchObject({ code: 'ENOSPC' })
+    expect(await open()).toBe(0)
+    await rm(join(folder, '0.head.new'))
+    await file.write({ note: 'a note', since: 0 })
+    await file.close()
+    expect((await readHeadFiles(folder)).kept).toMatchObject([{ note: 'a note' }])
   })
 
   test('keeps the service from starting if it cannot be made', async () => {

@@ -219,4 +219,10 @@ test('where it takes two people, what one proposes another sees and confirms', a
   const again = await run(['retention', '--set', 'shop', '--source', 'shop', '--days', '30'], { token: BEN })
   expect(again).toMatchObject({ code: 0, out: expect.stringMatching(/^[0-9a-f-]{36}\n$/) })
   expect(again.err).toMatch(/^Proposed by ben, .*: the policy shop, version 1: 30 days, /)
+  // To end one takes two as well, and is not said to be done.
+  expect((await run(['erase', '--confirm', again.out.trim()], { token: ANNA })).code).toBe(0)
+  const end = await run(['retention', '--end', 'shop'], { token: ANNA })
+  expect(end).toMatchObject({ code: 0, out: expect.stringMatching(/^[0-9a-f-]{36}\n$/) })
+  expect(end.err).toMatch(/^Proposed by anna, .*shop/)
+  expect(rows((await run(['retention'])).out).at(-1)).toMatchObject({ id: 'shop', state: 'standing' })
 })

@@ -72,7 +72,13 @@ export const SearchQuery = Type.Object(
     to: Type.Optional(TimeParameter('recorded before')),
     own: Type.Optional(Type.Boolean({ default: true, description: 'false: without the ledger’s own events' })),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: PAGE_LIMIT })),
-    cursor: Type.Optional(Type.String({ maxLength: 64, description: '`next` of the page before' })),
+    cursor: Type.Optional(
+      Type.String({
+        maxLength: 64,
+        description:
+          '`next` of the page before: `<log index>.<place in the batch>` of its last event. The page has what comes before that in the log.',
+      }),
+    ),
   },
   { additionalProperties: false },
 )

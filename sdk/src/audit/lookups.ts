@@ -2,7 +2,7 @@
 import { KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
-import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import { isObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts'
 import { parseProof } from '../core/proof.ts'
 import { printTime } from '../core/time.ts'
 import { nodePrimitives } from '../node/primitives.ts'
@@ -49,8 +49,9 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
       for (let i = 0; isWhole && i < header.n; i++) {
         if (firstEvent + i > 0 && Math.random() * sample >= 1) continue
         const event = eventAt(i)!
-        const by = await missedBy(api, event)
-        const why = by === null && pins !== null ? await refutedBy(api, event, pins) : null
+        const proof = api.text(`/v1/proofs/${printHash(event.leafHash)}`)
+        const by = await missedBy(api, event, proof, `${logIndex}.${i + 1}`)
+        const why = by === null && pins !== null ? await refutedBy(await proof, pins) : null
         // What was dropped meanwhile the next audit judges.
         if ((by !== null || why !== null) && (await isDroppedNow(api, logIndex, header))) break
         count++
@@ -72,20 +73,23 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
   }
 }
 
-/** In which way the event is not found; null: it is found in every way. */
-async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
-  const { id, source, stream, seq, time, leafHash } = event
+/**
+ * In which way the event is not found; null: it is found in every way.
+ * @param proof what the service answers to who asks for it by its leaf hash
+ * @param behind cursor of the place behind it
+ */
+async function missedBy(api: Api, event: ParsedEvent, proof: Promise<string>, behind: string): Promise<string | null> {
+  const { id, source, stream, seq, time } = event
   const { action, actor, targets, outcome } = event.fields
   const window = { from: printTime(time), to: printTime(time + 1) }
-  const isFound = (terms: object) => isListed(api, `/v1/events?${new URLSearchParams({ ...window, ...terms })}`, event)
+  const isFound = (terms: object) =>
+    isListed(api, `/v1/events?${new URLSearchParams({ ...window, ...terms })}`, event, behind)
   const target = Array.isArray(targets) ? targets[Math.floor(Math.random() * targets.length)] : undefined
 
-  const isProven = async (name: string, isIt: (found: ParsedEvent | null) => boolean) =>
-    isIt(await readProven(api, name))
   const asked: [by: string, answer: Promise<boolean>][] = [
     // Several events may claim one id, and the proof is of the first; so only the id can be expected.
-    ['id', isProven(id, (found) => found?.id === id)],
-    ['leaf hash', isProven(printHash(leafHash), (found) => found?.leaf === event.leaf)],
+    ['id', readProven(api.text(`/v1/proofs/${id}`)).then((found) => found?.id === id)],
+    ['leaf hash', readProven(proof).then((found) => found?.leaf === event.leaf)],
     ['place', isAt(api, `/v1/streams/${source}/${stream}/events?seq=${seq}&span=0`, event)],
     ['time', isFound({})],
     ['source', isFound({ source })],
@@ -109,9 +113,9 @@ async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
 }
 
 /** The first check of the event's proof that fails; null: none does. A skipped check is no fault. */
-async function refutedBy(api: Api, event: ParsedEvent, pins: LookupPins): Promise<string | null> {
+async function refutedBy(text: string, pins: LookupPins): Promise<string | null> {
   try {
-    const proof = parseProof(await api.text(`/v1/proofs/${printHash(event.leafHash)}`))
+    const proof = parseProof(text)
     const { logKeys, sourceKeys } = pins
     const facts = await readAnchors(proof, pins.urls)
     const { checks } = verifyProof(proof, { logKeys, sourceKeys, facts })
@@ -123,8 +127,8 @@ async function refutedBy(api: Api, event: ParsedEvent, pins: LookupPins): Promis
   }
 }
 
-async function readProven(api: Api, name: string): Promise<ParsedEvent | null> {
-  const proof = await ask(api, `/v1/proofs/${name}`)
+async function readProven(answer: Promise<string>): Promise<ParsedEvent | null> {
+  const proof = await unlessRefused(answer.then(parseJson))
   return isObject(proof) && typeof proof.event === 'string' ? readToken(proof.event) : null
 }
 
@@ -133,13 +137,17 @@ const isToken = (item: JsonValue, { leaf }: ParsedEvent): boolean =>
 
 /** On a page of its own. */
 async function isAt(api: Api, path: string, event: ParsedEvent): Promise<boolean> {
-  const page = await ask(api, path)
+  const page = await unlessRefused(api.json(path))
   return isObject(page) && Array.isArray(page.events) && page.events.some((item) => isToken(item, event))
 }
 
-/** Reads page after page, since one millisecond may have many events. */
-async function isListed(api: Api, path: string, event: ParsedEvent): Promise<boolean> {
+/**
+ * A millisecond may have hundreds of events, so the list is opened where the event is the next one; only if it is not there, page after
+ * page is read.
+ */
+async function isListed(api: Api, path: string, event: ParsedEvent, behind: string): Promise<boolean> {
   try {
+    if (await isAt(api, `${path}&limit=1&cursor=${behind}`, event)) return true
     for await (const { rows } of readPages(
       api,
       path,
@@ -155,9 +163,9 @@ async function isListed(api: Api, path: string, event: ParsedEvent): Promise<boo
 }
 
 /** Null if the service refuses or is at fault itself (500). @throws KillickError unreachable */
-async function ask(api: Api, path: string): Promise<JsonValue> {
+async function unlessRefused(answer: Promise<JsonValue>): Promise<JsonValue> {
   try {
-    return await api.json(path)
+    return await answer
   } catch (error) {
     if (error instanceof KillickError && (error.code !== 'unreachable' || error.details.status === 500)) return null
     throw error

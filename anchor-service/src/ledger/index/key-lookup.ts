@@ -1,5 +1,6 @@
 // The packs that runs name for keys, in order.
 import type { Db } from '../../database/pool.ts'
+import { hidden, prepared } from '../../database/prepared.ts'
 import { ENTRY, heldRuns, lengthOf, OFFSET_MASK, offsetsBetween, RUN_EVENTS, type Run } from './runs.ts'
 
 /** Runs that are asked at a time, at first and at most; twice as many each time. */
@@ -79,6 +80,22 @@ type Held = { run: Run; lists: List[] | null }
 
 type BlockRow = { level: number; start: number; key: number; low: string; high: string; entries: Buffer | null }
 
+// The block before the first wanted entry may hold it.
+const blocksIn = (direction: 'asc' | 'desc') =>
+  `with runs as (
+     select * from (${heldRuns(hidden('$1::smallint'), hidden('$2::bigint'), hidden('$3::bigint'))}) r
+     order by start ${direction} limit ${hidden('$5::bigint')}),
+   wanted as (
+     select r.*, key, least + greatest(0, $2 - start) as low, least + greatest(0, least(length, $3 - start) - 1) as high
+     from runs r, unnest(${hidden('$4::bigint[]')}) with ordinality k (least, key))
+   select level, start::float8 as start, key::int, low::text, high::text, entries
+   from wanted w left join lateral (
+     select first, entries from key_blocks where scheme = $1 and level = w.level and start = w.start and first <= w.high and first >= (
+       select first from key_blocks where scheme = $1 and level = w.level and start = w.start and first <= w.low order by first desc limit 1)
+     order by first ${direction} limit ${hidden('$6::bigint')}) blocks on true
+   order by w.start ${direction}, key, first ${direction}`
+const BLOCKS = { asc: blocksIn('asc'), desc: blocksIn('desc') }
+
 /**
  * The first runs of a search, and of each the list of each key, as far as so many blocks hold it: all as of one moment. A run begins
  * below whatever is looked for, so one that gives nothing for a key has gone.
@@ -92,20 +109,8 @@ async function readRuns(
   most: number,
 ): Promise<Held[]> {
   const direction = order === 'newest' ? 'desc' : 'asc'
-  const { rows } = await db.query<BlockRow>(
-    // The block before the first wanted entry may hold it.
-    `with runs as (select * from (${heldRuns('$1::smallint', '$2::bigint', '$3::bigint')}) r order by start ${direction} limit $5),
-     wanted as (
-       select r.*, key, least + greatest(0, $2 - start) as low, least + greatest(0, least(length, $3 - start) - 1) as high
-       from runs r, unnest($4::bigint[]) with ordinality k (least, key))
-     select level, start::float8 as start, key::int, low::text, high::text, entries
-     from wanted w left join lateral (
-       select first, entries from key_blocks where scheme = $1 and level = w.level and start = w.start and first <= w.high and first >= (
-         select first from key_blocks where scheme = $1 and level = w.level and start = w.start and first <= w.low order by first desc limit 1)
-       order by first ${direction} limit $6) blocks on true
-     order by w.start ${direction}, key, first ${direction}`,
-    [scheme, from, to, keys.map((key) => key.readBigInt64BE() & ~BigInt(OFFSET_MASK)), many, most],
-  )
+  const least = keys.map((key) => key.readBigInt64BE() & ~BigInt(OFFSET_MASK))
+  const { rows } = await db.query<BlockRow>(prepared(BLOCKS[direction], [scheme, from, to, least, many, most]))
   const runs = [...Map.groupBy(rows, ({ start }) => start).values()]
   return runs.map((ofRun) => {
     const { level, start } = ofRun[0]!

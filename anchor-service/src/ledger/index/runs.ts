@@ -13,6 +13,7 @@
  */
 
 import type { Db } from '../../database/pool.ts'
+import { hidden, prepared } from '../../database/prepared.ts'
 import { NEWEST, SCHEMES, schemesWith } from '../packs/filters.ts'
 
 /** Events of a run, by its level. Each is a multiple of the one before it, and the last a power of two. */
@@ -62,8 +63,10 @@ export const heldRuns = (scheme: string, from: string, to: string): string => {
 /** The coverage of the scheme whose runs hold most, out of some; the newest if several hold the same. */
 export async function readCoverage(db: Db, schemes: readonly number[] = [NEWEST]): Promise<Coverage> {
   const { rows } = await db.query<Coverage>(
-    `select s.scheme, ${endsOf('s.scheme')} as ends from unnest($1::smallint[]) as s (scheme) order by scheme desc`,
-    [schemes],
+    prepared(
+      `select s.scheme, ${endsOf('s.scheme')} as ends from unnest(${hidden('$1::smallint[]')}) as s (scheme) order by scheme desc`,
+      [schemes],
+    ),
   )
   return rows.reduce((best, other) => (other.ends[0]! > best.ends[0]! ? other : best))
 }

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { zstdDecompress } from 'node:zlib'
 import { KillickError, MAX_BATCH_BYTES, nodePrimitives, type ParsedEvent, parseEvent } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
+import { hidden, prepared } from '../../database/prepared.ts'
 import { free } from '../../release-memory.ts'
 import { boundsOf, inflateFrame, splitFrames } from './frames.ts'
 
@@ -48,15 +49,15 @@ type Pack = { first_event: number; log_index: number; pos: number; n: number; id
 // As float8 a log index is exact below 2^53, and no alteration of it can fail the query.
 const PACK_COLUMNS = 'first_event, log_index::float8 as log_index, pos, n, ids, times, body'
 
+const STORED = `
+  with wanted as (
+    select distinct p.first_event from unnest(${hidden('$1::bigint[]')}) as wanted (number) cross join lateral (
+      select first_event from packs where first_event <= number order by first_event desc limit 1) p)
+  select ${PACK_COLUMNS} from wanted join packs using (first_event) order by first_event`
+
 /** The events with these numbers, in order; events that the database does not hold are left out. */
 export async function readStored(db: Db, numbers: readonly number[]): Promise<StoredEvent[]> {
-  const { rows } = await db.query<Pack>(
-    `with wanted as (
-       select distinct p.first_event from unnest($1::bigint[]) as wanted (number) cross join lateral (
-         select first_event from packs where first_event <= number order by first_event desc limit 1) p)
-     select ${PACK_COLUMNS} from wanted join packs using (first_event) order by first_event`,
-    [numbers],
-  )
+  const { rows } = await db.query<Pack>(prepared(STORED, [numbers]))
   const packs = await Promise.all(rows.map(async (pack) => ({ ...pack, lines: await readLines(pack.body, pack.pos) })))
   return numbers.flatMap((number) => {
     const pack = packs.findLast(({ first_event }) => first_event <= number)

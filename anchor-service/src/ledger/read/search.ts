@@ -1,5 +1,6 @@
 import { isSourceName, SYSTEM } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
+import { hidden, prepared } from '../../database/prepared.ts'
 import { keyIndexOf } from '../index/key-index.ts'
 import { eventsWith, type PackKeys, termKey } from '../packs/event-keys.ts'
 import { asked, type Filters, schemesWith } from '../packs/filters.ts'
@@ -145,11 +146,12 @@ function parameters() {
 
 type Parameter = (value: unknown) => string
 
-/** Condition for batches with events of the query's time, even where clocks jumped; null: the query has no time. */
-function ofTime({ from, to }: EventConditions, place: Parameter): string | null {
-  if (!from && !to) return null
-  return `tstzrange(b.earliest, b.latest, '[]') && tstzrange(${place(from ?? null)}, ${place(to ?? null)})`
-}
+/** SQL for the query's time; null: it has none. */
+const timeOf = ({ from, to }: EventConditions, place: Parameter): string | null =>
+  from || to ? `tstzrange(${place(from ?? null)}, ${place(to ?? null)})` : null
+
+/** Condition for batches with events of a time, even where clocks jumped. */
+const haveTime = (time: string) => `tstzrange(b.earliest, b.latest, '[]') && ${time}`
 
 /** SQL for the number of the event at a place; null if the log ends before it. */
 export const numberAt = (logIndex: string, pos: string) =>
@@ -161,7 +163,8 @@ const FEW_BATCHES = 1000
 /** The range of numbers of the events asked for; [0, 0]: there are none. */
 async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high: number]> {
   const { values, place } = parameters()
-  const time = ofTime(query, place)
+  const range = timeOf(query, place)
+  const time = range && haveTime(hidden(range))
   // PostgreSQL assumes that the batches of a time are spread over the whole log, and would walk from its end to the first of
   // them. That is right if they are many. If they are few, the index by time gives all of them, and they are sorted.
   const edge = (what: string, order: 'asc' | 'desc') =>
@@ -177,8 +180,7 @@ async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high
   if (time) high.push(edge('b.first_event + b.n', 'desc'))
   if (query.before) high.push(numberAt(place(query.before[0]), `${place(query.before[1])}::int`))
   const { rows } = await db.query<{ low: (number | null)[]; high: (number | null)[] }>(
-    `${hits ?? ''} select array[${low}]::float8[] as low, array[${high}]::float8[] as high`,
-    values,
+    prepared(`${hits ?? ''} select array[${low}]::float8[] as low, array[${high}]::float8[] as high`, values),
   )
   const bounds = rows[0]!
   if (bounds.low.includes(null) || bounds.high.includes(null)) return [0, 0]
@@ -196,8 +198,10 @@ type Run = { first: number; n: number; times: Buffer | null }
 async function* findNewest(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
   yield* numbersOf(query, await readBounds(db, query), wanted, async (high, most) => {
     const { rows } = await db.query<Run>(
-      'select first_event as first, n, null as times from packs where first_event < $1 order by first_event desc limit $2',
-      [high, most],
+      prepared(
+        'select first_event as first, n, null as times from packs where first_event < $1 order by first_event desc limit $2',
+        [high, most],
+      ),
     )
     return { runs: rows, isMore: rows.length === most }
   })
@@ -209,11 +213,12 @@ async function* findByBatch(db: Db, query: EventQuery, wanted: () => number): As
   const bounds = await readBounds(db, { ...query, from: undefined, to: undefined })
   yield* numbersOf(query, bounds, wanted, async (_, most) => {
     const { values, place } = parameters()
-    const time = ofTime(query, place)
-    const conditions = time ? [time] : []
+    const time = timeOf(query, place)
+    const conditions = time ? [haveTime(time)] : []
     if (query.source !== undefined) conditions.push(`b.source = ${place(query.source)}`)
     if (query.own === false) conditions.push(`b.source <> ${place(SYSTEM.source)}`)
     if (before !== null) conditions.push(`b.log_index < ${place(before)}`)
+    // Not prepared: whether it is read by time or down the log depends on how many batches the time has.
     const { rows } = await db.query<Run & { log_index: number; first: number | null }>(
       `select b.log_index, p.first_event as first, p.n, ${time ? 'p.times' : 'null'} as times from (
          select log_index, least(first_event, 9007199254740991) as first_event, n from batches b
@@ -353,11 +358,13 @@ async function* readPacks(db: Db, wanted: Wanted, from: number, end: number): As
     const { values, place } = parameters()
     const [low, below] = [place(from), place(high)]
     const { rows } = await db.query<KeyedPack>(
-      `select ${KEYED_PACK} from packs p left join lateral (
-         ${keysOfPack(wanted, place)} and first_event >= ${low} and first_event < ${below} offset 0) k on true
-       where p.first_event >= ${low} and p.first_event < ${below} and ${haveKeys(wanted, place)}
-       order by p.first_event desc limit ${place(many)}`,
-      values,
+      prepared(
+        `select ${KEYED_PACK} from packs p left join lateral (
+           ${keysOfPack(wanted, place)} and first_event >= ${low} and first_event < ${below} offset 0) k on true
+         where p.first_event >= ${low} and p.first_event < ${below} and ${haveKeys(wanted, place)}
+         order by p.first_event desc limit ${place(many)}`,
+        values,
+      ),
     )
     yield once(rows)
     high = rows.length < many ? from : rows.at(-1)!.first_event
@@ -368,10 +375,12 @@ async function* readPacks(db: Db, wanted: Wanted, from: number, end: number): As
 async function readFoundPacks(db: Db, wanted: Wanted, found: readonly number[]): Promise<KeyedPack[]> {
   const { values, place } = parameters()
   const { rows } = await db.query<KeyedPack>(
-    `select ${KEYED_PACK} from unnest(${place(found)}::bigint[]) as found (first_event) join packs p using (first_event)
-       left join lateral (${keysOfPack(wanted, place)} offset 0) k on true
-     where ${haveKeys(wanted, place)} order by p.first_event desc`,
-    values,
+    prepared(
+      `select ${KEYED_PACK} from unnest(${hidden(`${place(found)}::bigint[]`)}) as found (first_event) join packs p using (first_event)
+         left join lateral (${keysOfPack(wanted, place)} offset 0) k on true
+       where ${haveKeys(wanted, place)} order by p.first_event desc`,
+      values,
+    ),
   )
   return rows
 }

@@ -2,7 +2,7 @@
 
 import { zstdCompressSync } from 'node:zlib'
 import { parseEvent } from '@killick/sdk/core'
-import type pg from 'pg'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Db } from '../../../../anchor-service/src/database/pool.ts'
 import { RUN_EVENTS } from '../../../../anchor-service/src/ledger/index/runs.ts'
@@ -126,15 +126,38 @@ const rowsOf = (plan: Plan): number =>
     plan['Actual Loops'] +
   (plan.Plans ?? []).reduce((sum, child) => sum + rowsOf(child), 0)
 
+const EXPLAIN = 'explain (analyze, format json)'
+
+const printValue = (value: unknown): string =>
+  Buffer.isBuffer(value) ? `\\x${value.toString('hex')}` : value instanceof Date ? value.toISOString() : `${value}`
+const printItem = (item: unknown) => JSON.stringify(printValue(item))
+const literalOf = (value: unknown): string =>
+  value === null ? 'null' : pg.escapeLiteral(Array.isArray(value) ? `{${value.map(printItem)}}` : printValue(value))
+
+/** Rows that a statement reads by one plan for all values, which a connection may keep of one that has a name. */
+async function rowsPlannedOnce(text: string, values: unknown[]): Promise<number> {
+  const client = await opened.pool.connect()
+  try {
+    await client.query(`set plan_cache_mode = force_generic_plan; prepare once as ${text}`)
+    const call = values.length > 0 ? `once (${values.map(literalOf)})` : 'once'
+    const { rows } = await client.query(`${EXPLAIN} execute ${call}`)
+    return rowsOf(rows[0]['QUERY PLAN'][0].Plan)
+  } finally {
+    await client.query('deallocate once; reset plan_cache_mode')
+    client.release()
+  }
+}
+
 let rows = 0
 let statements = 0
 /** Counts rows of tables that are read, and statements. */
 const counting = {
   async query(asked: string | pg.QueryConfig, given?: unknown[]) {
-    const { text, values } = typeof asked === 'string' ? { text: asked, values: given } : asked
-    const explained = await opened.pool.query(`explain (analyze, format json) ${text}`, values)
+    const { name, text, values = [] } = typeof asked === 'string' ? { text: asked, values: given } : asked
+    const explained = await opened.pool.query(`${EXPLAIN} ${text}`, values)
+    const read = rowsOf(explained.rows[0]['QUERY PLAN'][0].Plan)
     statements += 1
-    rows += rowsOf(explained.rows[0]['QUERY PLAN'][0].Plan)
+    rows += name === undefined ? read : Math.max(read, await rowsPlannedOnce(text, values))
     return opened.pool.query(text, values)
   },
 } as unknown as pg.Pool

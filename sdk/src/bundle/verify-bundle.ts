@@ -79,12 +79,14 @@ export type BundleEngine = {
   readonly reader: BundleReader
   /** Begins a SHA-256. */
   readonly newSha256: () => Sha256
+  /** Checks the log's own signatures on the checkpoint, with the answers of `verifySignature`. */
+  readonly verify: typeof verifySignature
 }
 
 /** A SHA-256 of bytes as they come. */
 export type Sha256 = { update(bytes: Uint8Array): void; hex(): string }
 
-const PORTABLE_ENGINE: BundleEngine = {
+export const PORTABLE_ENGINE: BundleEngine = {
   reader: {
     read: async ({ bytes }) => ({ lines: () => linesOf(bytes), reading: null, bytes }),
     ahead: () => 0,
@@ -96,6 +98,7 @@ const PORTABLE_ENGINE: BundleEngine = {
       hex: () => toHex(hash.digest()),
     }
   },
+  verify: verifySignature,
 }
 
 const MAX_TRAILER_BYTES = 64 << 10
@@ -246,7 +249,7 @@ class Verification {
       const { origin, size, root, extensions } = parseCheckpoint(note)
       const { supported } = splitVkeys(this.#trust.logKeys ?? [])
       const isPinned = supported.length > 0
-      const signatures = isPinned ? openNote(note, supported).signatures : parseNote(note).signatures
+      const signatures = isPinned ? openNote(note, supported, this.#engine.verify).signatures : parseNote(note).signatures
       if (
         typeof size === 'number' &&
         extensions.length === 0 &&

@@ -1,10 +1,10 @@
 // Bundles of a real ledger with a real chain: made by the command, checked by command and library, and damaged in every way.
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { EventInput } from '@killick/sdk'
-import { type BundleTrust, type BundleVerdict, type CheckSignature, verifyBundle } from '@killick/sdk/bundle'
+import type { EventInput, PublicJwk } from '@killick/sdk'
+import type { BundleTrust, BundleVerdict, CheckSignature } from '@killick/sdk/bundle'
 import { verifySignature } from '@killick/sdk/core'
 import { readAnchors } from '@killick/sdk/verify'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -12,11 +12,12 @@ import { ErasedLines } from '../../../sdk/src/bundle/erased-lines.ts'
 import { parseManifest, printTrailer } from '../../../sdk/src/bundle/manifest.ts'
 import { NamedKeys } from '../../../sdk/src/bundle/reading.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
-import { type BundleEngine, verifyBundleWith } from '../../../sdk/src/bundle/verify-bundle.ts'
+import { type BundleEngine, PORTABLE_ENGINE, verifyBundleWith } from '../../../sdk/src/bundle/verify-bundle.ts'
 import { printReport } from '../../../sdk/src/make-bundle/report.ts'
 import { linesIn } from '../../../sdk/src/node/bundle/lines.ts'
 import { readStretchNatively } from '../../../sdk/src/node/bundle/read-stretch.ts'
 import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
+import { verifyNatively } from '../../../sdk/src/node/signature.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../anchor-service/support/producer.ts'
 import { call, ERASER, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
 import { startFaultyRpc } from '../../support/faulty-rpc.ts'
@@ -42,10 +43,11 @@ const bundle = (name: string, ...options: string[]) =>
 /** Line by line, and in stretches as Node does, which must come to the same. */
 const verified = async (bytes: Uint8Array, given: BundleTrust = trust): Promise<BundleVerdict> => {
   const own = { primitives: nodePrimitives, checkSignature }
-  const verdict = await verifyBundle(chunksOf(bytes), given, own)
+  const verdict = await verifyBundleWith(LINE_BY_LINE, chunksOf(bytes), given, own)
   expect(await verifyBundleWith(IN_STRETCHES, chunksOf(bytes, bytes.length), given, own)).toEqual(verdict)
   return verdict
 }
+const LINE_BY_LINE: BundleEngine = { ...PORTABLE_ENGINE, verify: (...asked) => onceChecked(verifySignature, ...asked) }
 const IN_STRETCHES: BundleEngine = {
   reader: {
     async read({ bytes, isOpen }, keys) {
@@ -60,15 +62,17 @@ const IN_STRETCHES: BundleEngine = {
     const hash = createHash('sha256')
     return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest('hex') }
   },
+  verify: (...asked) => onceChecked(verifyNatively, ...asked),
 }
 
 /** A signature that was checked is not checked again: bundles are damaged in a thousand ways, and most of them stays. */
 const checked = new Map<string, boolean>()
-const checkSignature: CheckSignature = (jwk, { kid, input, bytes }) => {
-  const key = `${kid} ${createHash('sha256').update(input).update(bytes).digest('hex')}`
+const checkSignature: CheckSignature = (jwk, { input, bytes }) => onceChecked(verifySignature, jwk, input, bytes)
+function onceChecked(by: typeof verifySignature, jwk: PublicJwk, input: Uint8Array, bytes: Uint8Array): boolean {
+  const key = [by.name, JSON.stringify(jwk), hash('sha256', input), hash('sha256', bytes)].join(' ')
   const known = checked.get(key)
   if (known !== undefined) return known
-  const answer = verifySignature(jwk, input, bytes)
+  const answer = by(jwk, input, bytes)
   checked.set(key, answer)
   return answer
 }

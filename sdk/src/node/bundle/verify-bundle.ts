@@ -14,6 +14,7 @@ import {
 } from '../../bundle/verify-bundle.ts'
 import { type AskThread, openReadingThreads, type ReadingThreads } from '../in-threads.ts'
 import { nodePrimitives } from '../primitives.ts'
+import { verifyNatively } from '../signature.ts'
 import { threadBeside } from '../thread.ts'
 import type { BundleReadThere, BundleToRead } from './bundle-reader-thread.ts'
 import { checkSignature } from './check-signature.ts'
@@ -95,7 +96,7 @@ function engineOf(threads: ReadingThreads<BundleToRead, BundleReadThere>): Bundl
       },
     )
   }
-  return { reader: { read, ahead: threads.ahead }, newSha256 }
+  return { reader: { read, ahead: threads.ahead }, newSha256, verify: verifyNatively }
 }
 
 function newSha256(): Sha256 {

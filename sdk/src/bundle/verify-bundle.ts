@@ -249,7 +249,9 @@ class Verification {
       const { origin, size, root, extensions } = parseCheckpoint(note)
       const { supported } = splitVkeys(this.#trust.logKeys ?? [])
       const isPinned = supported.length > 0
-      const signatures = isPinned ? openNote(note, supported, this.#engine.verify).signatures : parseNote(note).signatures
+      const signatures = isPinned
+        ? openNote(note, supported, this.#engine.verify).signatures
+        : parseNote(note).signatures
       if (
         typeof size === 'number' &&
         extensions.length === 0 &&

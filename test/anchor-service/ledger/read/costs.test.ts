@@ -1,7 +1,7 @@
 // The cost of a page depends on its length, not on the size of the ledger. Cost is the rows that PostgreSQL says it reads.
 
 import { zstdCompressSync } from 'node:zlib'
-import { parseEvent } from '@killick/sdk/core'
+import { nodePrimitives, parseEvent } from '@killick/sdk/core'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Db } from '../../../../anchor-service/src/database/pool.ts'
@@ -61,7 +61,7 @@ async function packs() {
       { id: uuidv7(time), time, salt: saltText },
     )
     const { token } = await placeEvent(draft, { source, stream: 'r', seq: 0, prev: null }, null)
-    const sketch = sketchEvent(parseEvent(token))
+    const sketch = sketchEvent(parseEvent(token, nodePrimitives))
     rows.first.push(1 + APART * i)
     rows.ids.push(sketch.id)
     rows.times.push(Buffer.from(time.toString(16).padStart(12, '0'), 'hex'))

@@ -483,6 +483,23 @@ describe('the file of a head memory', () => {
     await third.close()
   })
 
+  test('holds no head that the log did not sign', async () => {
+    const place = await newPlace()
+    const { store, size } = await open(place)
+    const { note } = await headOf(store)
+    await store.close()
+    const forged = note.replace(`\n${size}\n`, `\n${size + 100}\n`)
+    expect(forged).not.toBe(note)
+    for (const path of await filesIn(place)) await rm(path)
+    const file = await openHeadFile(join(place.folder, 'heads', (await readdir(join(place.folder, 'heads')))[0]!))
+    await file.write({ note: forged, since: size + 100 })
+    await file.close()
+    const again = await start(place)
+    await expectWell(again)
+    expect(again.ledger.memoryBegan()).toBe('gone')
+    await again.close()
+  })
+
   test('of a new log begins with the log, without a warning', async () => {
     const place = await newPlace()
     const { store } = await open(place, 1)

@@ -116,12 +116,12 @@ const TABLES: readonly Table[] = [
       if (proposal === null) return null
       const { id, by, expires, proposes } = proposal
       const root = proposes.action === 'erasure.order' ? hexOf(proposes.metadata?.root as JsonValue) : null
-      const list = row && (await listRoot(db, 'proposed', Number(row.proposal)))
+      const isOther = root !== null && row && root !== (await listRoot(db, 'proposed', Number(row.proposal)))
       return [
         {
           ...{ id, proposed_by: by, expires_at: 1000 * expires, proposes: printProposed(proposes) },
           created_at: walk.acceptedAt,
-          ...(root !== null && list !== root && { 'of what it names, in proposed': 'what the proposal commits to' }),
+          ...(isOther && { 'of what it names, in proposed': 'what the proposal commits to' }),
         },
       ]
     },

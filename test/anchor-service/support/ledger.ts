@@ -7,7 +7,7 @@ import { packBatch } from '../../../anchor-service/src/ledger/packs/packer.ts'
 import { register } from '../../../anchor-service/src/ledger/register.ts'
 import type { LocalSigner } from '../../../anchor-service/src/ledger/signing-keys.ts'
 import { createDatabase } from '../../support/postgres.ts'
-import { newSigner, type Producer, sampleEvent } from './producer.ts'
+import { newSigner, type Producer, sampleEvent, type Twist } from './producer.ts'
 
 export const logSigner = newSigner() as LocalSigner
 export const systemSigner = newSigner() as LocalSigner
@@ -44,9 +44,12 @@ export const registerSource = ({ ledger }: TestLedger, { source, signer }: Pick<
     { type: 'test', id: 'test' },
   )
 
-/** The producer's next batch of `n` events, parsed and ready for the ledger. */
-export async function nextBatch(producer: Producer, n = 1) {
-  const batch = await producer.batch(Array.from({ length: n }, (_, i) => sampleEvent(i)))
+/** The producer's next batch of `n` events, parsed and ready for the ledger. @param twist as of Producer.batch */
+export async function nextBatch(producer: Producer, n = 1, twist: Twist = {}) {
+  const batch = await producer.batch(
+    Array.from({ length: n }, (_, i) => sampleEvent(i)),
+    twist,
+  )
   batch.advance()
   return packBatch(parseBatch(utf8(batch.body)))
 }

@@ -472,6 +472,8 @@ test('what was held against something else is not gone on with', async () => {
 
 test('a file that was changed or cut is refused, wherever', async () => {
   await audit(asOf(), { folder })
+  // It is refused before anything is held against the chain, which need not be asked a hundred times.
+  const next = () => audit(asOf(), { folder, onlyNew: true }, { urls: [] })
   const file = join(folder, 'last')
   const bytes = readFileSync(file)
   const steps = Math.ceil(bytes.length / 60)
@@ -482,13 +484,13 @@ test('a file that was changed or cut is refused, wherever', async () => {
     ]) {
       if (damaged.equals(bytes)) continue
       writeFileSync(file, damaged)
-      await expect(audit(asOf(), { folder, onlyNew: true }), `byte ${at}`).rejects.toMatchObject({
+      await expect(next(), `byte ${at}`).rejects.toMatchObject({
         code: 'audit_folder_failed',
       })
     }
   }
   writeFileSync(file, Buffer.concat([bytes, bytes]))
-  await expect(audit(asOf(), { folder, onlyNew: true })).rejects.toMatchObject({ code: 'audit_folder_failed' })
+  await expect(next()).rejects.toMatchObject({ code: 'audit_folder_failed' })
   rmSync(folder, { recursive: true })
   writeFileSync(folder, 'a file in the place of the folder')
   await expect(audit(asOf(), { folder })).rejects.toMatchObject({ code: 'audit_folder_failed' })

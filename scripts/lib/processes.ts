@@ -24,14 +24,18 @@ process.on('exit', () => {
   for (const child of running) child.process.kill('SIGKILL')
 })
 
+/** An environment that names few things, and the cache of this one: a Node that runs in it need not compile again what others have. */
+export function withCompileCache(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { NODE_COMPILE_CACHE } = process.env
+  return NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE, ...env } : env
+}
+
 export async function startChild(
   command: string,
   args: readonly string[],
   options: SpawnOptions = {},
 ): Promise<ChildHandle> {
-  // One that is given an environment of its own need not compile again what others have, either.
-  const { NODE_COMPILE_CACHE } = process.env
-  const env = options.env && NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE, ...options.env } : options.env
+  const env = options.env && withCompileCache(options.env)
   const spawned = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env })
   const exited = new Promise<Awaited<ChildHandle['exited']>>((resolve) => {
     spawned.once('exit', (code, signal) => resolve({ code, signal }))

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { generateKey, openAuditLog, writeKeyFile } from '@killick/sdk'
 import { parseEvent } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { withCompileCache } from '../../support/processes.ts'
 import { smallDisk } from '../../support/small-disk.ts'
 
 const program = fileURLToPath(new URL('../../../sdk/src/cli/main.ts', import.meta.url))
@@ -39,7 +40,10 @@ function inTerminal(spool: string, line: string): ChildProcess {
     },
     ...{ KILLICK_URL: NOWHERE, KILLICK_SOURCE: 'ops', KILLICK_KEY: join(root, 'key.json'), KILLICK_SPOOL: spool },
   }
-  return spawn('script', ['-qec', `stty rows 30 cols 100; ${line}`, '/dev/null'], { env, cwd: root })
+  return spawn('script', ['-qec', `stty rows 30 cols 100; ${line}`, '/dev/null'], {
+    env: withCompileCache(env),
+    cwd: root,
+  })
 }
 
 async function eventsIn(spool: string): Promise<Fields[]> {

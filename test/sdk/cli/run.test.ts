@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { generateKey, publicJwk, writeKeyFile } from '@killick/sdk'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { withCompileCache } from '../../support/processes.ts'
 import { killick } from './support.ts'
 
 const program = fileURLToPath(new URL('../../../sdk/src/cli/main.ts', import.meta.url))
@@ -57,7 +58,7 @@ async function fieldsOf(target: string): Promise<Fields[]> {
 /** `killick run …args` in a process of its own. */
 function start(args: string[], env: Record<string, string>, stdin: 'pipe' | 'ignore' = 'ignore'): ChildProcess {
   return spawn(process.execPath, [program, 'run', ...args], {
-    env: { PATH: process.env.PATH!, ...env },
+    env: withCompileCache({ PATH: process.env.PATH!, ...env }),
     stdio: [stdin, 'pipe', 'pipe'],
   })
 }
@@ -182,7 +183,7 @@ describe('how it ends', () => {
       const { env } = place()
       const shell = async (line: string) => {
         const child = spawn('sh', ['-c', `"$0" "$1" run --wait 20 -- ${line}`, process.execPath, program], {
-          env: { PATH: process.env.PATH!, ...env },
+          env: withCompileCache({ PATH: process.env.PATH!, ...env }),
           stdio: ['ignore', 'pipe', 'pipe'],
         })
         return ended(child)
@@ -208,7 +209,9 @@ describe('how it ends', () => {
     const script = `n=0; trap 'n=$((n+1))' INT; test -t 0 && test -t 1 && echo up; read x; echo "n=$n"; exit $n`
     writeFileSync(join(root, 'terminal.sh'), script)
     const line = `exec '${process.execPath}' '${program}' run --wait 20 -- /bin/sh '${join(root, 'terminal.sh')}' terminal`
-    const child = spawn('script', ['-qec', line, '/dev/null'], { env: { PATH: process.env.PATH!, ...env } })
+    const child = spawn('script', ['-qec', line, '/dev/null'], {
+      env: withCompileCache({ PATH: process.env.PATH!, ...env }),
+    })
     const shown: string[] = []
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       shown.push(chunk)
@@ -328,7 +331,7 @@ test('the commands of the guide', async () => {
   const guide = readFileSync(new URL('../../../docs/guides/run.md', import.meta.url), 'utf8')
   const pieces = [...guide.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, piece]) => piece!)
   expect(pieces).toHaveLength(4)
-  const { env } = place({ PATH: process.env.PATH! })
+  const { env } = place(withCompileCache({ PATH: process.env.PATH! }) as Record<string, string>)
   const shell = `killick() { '${process.execPath}' '${program}' "$@"; }\n${pieces.join('')}`
   const child = spawn('sh', ['-ec', shell], { env, cwd: root })
   child.stdin.end()

@@ -126,6 +126,8 @@ const NOTHING = Promise.resolve({})
 
 type Wait = { readonly signal: AbortSignal; during<T>(answer: Promise<T>): Promise<T>; end(): void }
 
+const tooLate = () => new DOMException('The operation was aborted due to timeout', 'TimeoutError')
+
 /** Aborts when answers have been waited for longer than this, all together. */
 function limitWait(ms: number): Wait {
   const controller = new AbortController()
@@ -134,8 +136,7 @@ function limitWait(ms: number): Wait {
     signal: controller.signal,
     async during(answer) {
       const start = performance.now()
-      const late = new DOMException('The operation was aborted due to timeout', 'TimeoutError')
-      const timer = setTimeout(() => controller.abort(late), left)
+      const timer = setTimeout(() => controller.abort(tooLate()), left)
       try {
         return await answer
       } finally {

@@ -49,7 +49,13 @@ function removeAbandoned(home: string): void {
     if (pid === undefined || isRunning(Number(pid))) continue
     const folder = join(home, name)
     const idle = Date.now() - (statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? 0)
-    if (idle > ABANDONED_MS) rmSync(folder, { recursive: true, force: true })
+    if (idle <= ABANDONED_MS) continue
+    try {
+      rmSync(folder, { recursive: true, force: true })
+    } catch (error) {
+      // Somebody else's, or with a disk that a test had mounted there. It is in nobody's way.
+      console.warn(`What a test run has left in ${folder} cannot be removed: ${(error as Error).message}`)
+    }
   }
 }
 

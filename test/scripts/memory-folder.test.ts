@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { makeMemoryFolder } from '../../scripts/lib/memory-folder.ts'
+import { smallDisk } from '../support/small-disk.ts'
 
 test('a folder for everybody where there is room, and what killed runs have left is removed', () => {
   const home = mkdtempSync(join(tmpdir(), 'killick-memory-'))
@@ -29,4 +30,22 @@ test('a folder for everybody where there is room, and what killed runs have left
   expect(statSync(made).mode & 0o7777).toBe(0o1777)
   expect(readdirSync(home).sort()).toEqual([...kept, `killick-${process.pid}`].sort())
   expect(makeMemoryFolder(null)).toBeNull()
+})
+
+test('what cannot be removed, such as a disk that is mounted there, is left, and told of', () => {
+  const home = mkdtempSync(join(tmpdir(), 'killick-memory-'))
+  const left = join(home, `killick-${spawnSync(process.execPath, ['--version']).pid}`)
+  mkdirSync(left)
+  const disk = smallDisk(1, left)
+  onTestFinished(() => {
+    vi.restoreAllMocks()
+    disk.remove()
+    rmSync(home, { recursive: true })
+  })
+  const old = new Date(Date.now() - 2 * 3_600_000)
+  utimesSync(left, old, old)
+  const told = vi.spyOn(console, 'warn').mockImplementation(() => {})
+  expect(makeMemoryFolder(home, 1)).toBe(join(home, `killick-${process.pid}`))
+  expect(readdirSync(left)).toHaveLength(1)
+  expect(told).toHaveBeenCalledExactlyOnceWith(expect.stringContaining(`${left} cannot be removed`))
 })

@@ -17,8 +17,8 @@ export type SmallDisk = {
  * A disk of its own, small enough to fill: a tmpfs. Mounting takes root, or a sudo that does not ask; without either the
  * test fails, because what it is for would go unseen.
  */
-export function smallDisk(mebibytes: number): SmallDisk {
-  const folder = mkdtempSync(join(tmpdir(), 'killick-small-disk-'))
+export function smallDisk(mebibytes: number, home: string = tmpdir()): SmallDisk {
+  const folder = mkdtempSync(join(home, 'killick-small-disk-'))
   const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n']
   const run = (...command: string[]) => {
     const [program, ...args] = [...asRoot, ...command]

@@ -29,6 +29,8 @@ export interface Watched {
 
 export async function watch(context: BrowserContext): Promise<Watched> {
   const page = await context.newPage()
+  // As long as a test may take: how long a page takes depends on the machine.
+  page.setDefaultTimeout(60_000)
   const requests: string[] = []
   const complaints: string[] = []
   page.on('request', (request) => requests.push(request.url()))

@@ -246,7 +246,6 @@ describe('the console', () => {
       timeout: 120_000,
     }, async () => {
       const { page, requests, complaints } = await signIn()
-      page.setDefaultTimeout(60_000)
       await page.goto(`${service.url}/api/#/reading/searchEvents`)
       const tried = page.locator('#operations-reading-searchEvents')
       await tried.locator('button:text("Execute")').click()

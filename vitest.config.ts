@@ -42,11 +42,8 @@ const shared = {
   hookTimeout: 120_000,
   // A second, the default, says more about the machine than about what is waited for.
   expect: { poll: { timeout: 20_000 } },
-  // What lives for one test only is collected less often, and compiled later: docs/decisions/0010-more-test-workers-than-cores.md.
-  execArgv: [
-    ...['--min-semi-space-size=64', '--max-semi-space-size=64'],
-    ...['--invocation-count-for-maglev=2000', '--invocation-count-for-turbofan=20000'],
-  ],
+  // What lives for one test only is collected less often: docs/decisions/0010-more-test-workers-than-cores.md.
+  execArgv: ['--max-semi-space-size=64'],
 }
 /** Puts other modules in the place of some, which no other file of its process may meet. */
 const ALONE = 'test/sdk/verify/flips.test.ts'

@@ -27,6 +27,22 @@ test('every event of an honest ledger is found; a small sample has at least the 
   expect(await audit(1e9)).toMatchObject({ status: 'passed', detail: '1 looked up, 1 in 1000000000' })
 })
 
+test('a list is opened where the event is, so that no other is read', async () => {
+  const api = openApi(service.url, READER)
+  const lists: string[] = []
+  const told = {
+    ...api,
+    json(path: string, maxBytes?: number) {
+      if (path.startsWith('/v1/events?')) lists.push(path)
+      return api.json(path, maxBytes)
+    },
+  }
+  const pins = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
+  await auditLedger(told, pins, { own: [lookUp(told, 1)] })
+  expect(lists.length).toBeGreaterThan(50)
+  expect(lists.filter((path) => !path.includes('&limit=1&cursor='))).toEqual([])
+})
+
 /** SQL that changes the k-th of the six keys of a pack's third event; those of its source and its stream come before all. */
 const key = (k: number) => `keys = overlay(keys placing '\\x0000000000000000' from ${8 * (13 + k) + 1})`
 

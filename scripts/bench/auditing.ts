@@ -6,6 +6,7 @@ import { Session } from 'node:inspector/promises'
 import type { PublicJwk } from '@killick/sdk'
 import { type AuditPins, auditLedger, auditOutcome, lookUp, type OwnCheck, openApi } from '@killick/sdk/audit'
 import { ownChecks } from '../../anchor-service/src/audit/checks.ts'
+import { NOTING_READERS } from '../../anchor-service/src/audit/noted.ts'
 import { openPool } from '../../anchor-service/src/database/pool.ts'
 import { keepRegistry } from '../../anchor-service/src/ledger/registry/registry.ts'
 import { loadSigner } from '../../anchor-service/src/ledger/signing-keys.ts'
@@ -110,7 +111,8 @@ async function audit(): Promise<Took> {
   const own = task.audit === 'own' ? ownChecks(db, vkey, true).map(task.isProfiled ? named : (check) => check) : []
   return measured(
     async () => {
-      const result = await auditLedger(api, pins, { own: [...own, lookUp(api, 1_000, pins)] })
+      const readers = task.audit === 'own' ? { readers: NOTING_READERS } : {}
+      const result = await auditLedger(api, pins, { ...readers, own: [...own, lookUp(api, 1_000, pins)] })
       await pool.end()
       if (auditOutcome(result, ['anchors.chain']) !== 'passed')
         throw new Error(

@@ -19,6 +19,7 @@ import {
 import { checkInWords, inWords } from '@killick/sdk/words'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ownChecks } from '../../anchor-service/src/audit/checks.ts'
+import { NOTING_READERS } from '../../anchor-service/src/audit/noted.ts'
 import { openPool } from '../../anchor-service/src/database/pool.ts'
 import { makeRun } from '../../anchor-service/src/ledger/index/write-run.ts'
 import { termKey } from '../../anchor-service/src/ledger/packs/event-keys.ts'
@@ -100,7 +101,10 @@ async function audit() {
   const pool = openPool(service.databaseUrl, true, 2)
   try {
     const pins = { logKeys: [service.vkey], sourceKeys: [], logs: [], urls: [] }
-    const result = await auditLedger(openApi(service.url, READER), pins, { own: ownChecks(pool, service.vkey, true) })
+    const result = await auditLedger(openApi(service.url, READER), pins, {
+      own: ownChecks(pool, service.vkey, true),
+      readers: NOTING_READERS,
+    })
     const failed = result.checks.filter(({ status }) => status === 'failed')
     return { ...result, failed: failed.map(({ id, reason, detail }) => ({ id, reason, detail })) }
   } finally {

@@ -3,6 +3,7 @@ import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
 import { answerQuestions, KillickError, sayNews } from '@killick/sdk/core'
 import { type Db, openPool } from '../database/pool.ts'
 import { ownChecks } from './checks.ts'
+import { NOTING_READERS } from './noted.ts'
 import type { AuditFinding } from './outcome.ts'
 import { checkSchema } from './schema.ts'
 import type { Assignment, AuditEnd, Report } from './thread.ts'
@@ -20,6 +21,7 @@ async function audit({ url, token, pins, pace, database }: Assignment): Promise<
   try {
     const result = await auditLedger(api, pins, {
       pace,
+      readers: NOTING_READERS,
       own: [...ownChecks(pool, pins.logKeys[0]!, database.hasRole), lookUp(api, SAMPLE, pins)],
       onProgress(progress) {
         if (performance.now() - toldAt < REPORT_MS && progress.batches < progress.size) return

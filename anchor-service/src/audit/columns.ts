@@ -15,7 +15,7 @@ import {
 import type pg from 'pg'
 import type { Db } from '../database/pool.ts'
 import { packKeys, sketchEvent } from '../ledger/packs/event-keys.ts'
-import { SCHEMES } from '../ledger/packs/filters.ts'
+import { NEWEST, SCHEMES } from '../ledger/packs/filters.ts'
 import { frameEnds, splitFrames } from '../ledger/packs/frames.ts'
 import { keysOf } from '../ledger/packs/make-keys.ts'
 import { MAX_PACK_EVENTS, readLines } from '../ledger/packs/read-pack.ts'
@@ -37,6 +37,7 @@ import {
 } from './batch-rows.ts'
 import { areDroppedRight, compareDropped, isDroppedSince } from './dropped-columns.ts'
 import { checkIndexes } from './indexes.ts'
+import { boundsOf, type Noted, notedOf, partOf } from './noted.ts'
 import { walkRuns } from './runs.ts'
 
 export function checkColumns(db: pg.Pool): OwnCheck {
@@ -47,23 +48,24 @@ export function checkColumns(db: pg.Pool): OwnCheck {
     id: 'columns',
     title: 'Events and batches are found by what they say',
     async batch(batch) {
-      const { logIndex, firstEvent, header, events, dropped } = batch
+      const { logIndex, firstEvent, header, dropped } = batch
       checked += header.n
       const read = async () => (await db.query<BatchRow>(BATCH, [logIndex, firstEvent, firstEvent + header.n])).rows[0]
       const place = placeOf(logIndex, header)
-      const isLost = events === null && dropped === null
+      const noted = notedOf(batch)
+      const isLost = noted === null && dropped === null
       const row = await (isLost ? read() : rows.of(logIndex))
       const misled = await runs.upTo(firstEvent + header.n)
       if (row === undefined)
         return [{ place, reason: 'absent', message: `batches.log_index: no batch has ${logIndex}` }, ...misled]
-      const wrong = batchDifferences(batch, row.columns)
+      const wrong = batchDifferences(batch, noted, row.columns)
       const faults = wrong.map(
         (column): Fault => ({
           ...{ place, reason: 'different' },
           message: `batches.${column}: it is not what batch ${logIndex} says`,
         }),
       )
-      if (events !== null && arePacksRight(batch, events, row)) return [...faults, ...misled]
+      if (noted !== null && arePacksRight(batch, noted, row)) return [...faults, ...misled]
       if (dropped !== null && areDroppedRight(batch, dropped, row)) return [...faults, ...misled]
       const now = (isLost ? row : await read()) ?? { columns: {}, packs: [], keys: [] }
       return [...faults, ...(await compareRows(db, batch, now)), ...misled]
@@ -134,21 +136,20 @@ async function erasedSince(
 }
 
 /** Names of the columns of a batch that are not what it says. */
-function batchDifferences({ firstEvent, header, events, dropped }: WalkedBatch, found: ColumnValues): string[] {
+function batchDifferences(
+  { firstEvent, header, dropped }: WalkedBatch,
+  noted: Noted | null,
+  found: ColumnValues,
+): string[] {
   const { source, stream, seq, n } = header
   const columns = { source, stream, seq, n, first_event: firstEvent, leaf_hash: hex(header.leafHash) }
-  const leaves = events?.map(({ leafHash }) => leafHash) ?? dropped
+  const leaves = noted?.leaves ?? (dropped && Buffer.concat(dropped))
   if (leaves === null) return differences(found, columns)
   // A batch that was stored by a version that kept none has none; it only takes longer to prove.
-  const event_nodes = found.event_nodes === NOTHING ? NOTHING : digest([treeOver(Buffer.concat(leaves)).nodes])
-  const wrong = differences(found, { ...columns, event_leaves: digest(leaves), event_nodes })
-  if (events === null) return [...wrong, ...(canBeTimes(found) ? [] : ['earliest'])]
-  let [earliest, latest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
-  for (const { time } of events) {
-    earliest = Math.min(earliest, time)
-    latest = Math.max(latest, time)
-  }
-  return [...wrong, ...differences(found, { earliest, latest })]
+  const event_nodes = found.event_nodes === NOTHING ? NOTHING : digest([treeOver(leaves).nodes])
+  const wrong = differences(found, { ...columns, event_leaves: digest([leaves]), event_nodes })
+  if (noted === null) return [...wrong, ...(canBeTimes(found) ? [] : ['earliest'])]
+  return [...wrong, ...differences(found, boundsOf(noted))]
 }
 
 /** Whether the times of a batch follow each other. Of events that were dropped nobody can tell more: their times went with them. */
@@ -156,29 +157,33 @@ const canBeTimes = ({ earliest, latest }: ColumnValues) =>
   typeof earliest === 'number' && typeof latest === 'number' && earliest <= latest
 
 /** Whether nothing is wrong with any of them, which is nearly always so; then it need not be found out what. */
-function arePacksRight(batch: WalkedBatch, events: readonly ParsedEvent[], { packs, keys }: BatchRow): boolean {
+function arePacksRight(batch: WalkedBatch, noted: Noted, { packs, keys }: BatchRow): boolean {
+  const { logIndex, firstEvent, header } = batch
   let pos = 0
   let checked = 0
   for (const { first, columns } of packs) {
-    const part = events.slice(pos, pos + Number(columns.n))
-    if (first !== batch.firstEvent + pos || differences(columns, packColumns(batch, pos, part)).length > 0) return false
+    const n = Math.max(0, Math.min(Number(columns.n), header.n - pos))
+    const part = partOf(noted, pos, n)
+    const expected = {
+      ...{ log_index: logIndex, pos, n, frame_ends: true },
+      ...{ ids: digest([part.ids]), times: digest([part.times]) },
+    }
+    if (first !== firstEvent + pos || differences(columns, expected).length > 0) return false
     const before = checked
     for (; keys[checked]?.first === first; checked++) {
       const { scheme, columns: found } = keys[checked]!
-      if (!(scheme in SCHEMES) || differences(found, keyColumns(batch.header, part, scheme)).length > 0) return false
+      if (!(scheme in SCHEMES)) return false
+      // By an earlier scheme an event has other keys.
+      const wanted =
+        scheme === NEWEST
+          ? { keys: digest([packKeys(header, scheme), part.keys]), key_counts: digest([part.counts]) }
+          : keyColumns(header, batch.events!.slice(pos, pos + n), scheme)
+      if (differences(found, wanted).length > 0) return false
     }
     if (checked === before) return false
-    pos += part.length
+    pos += n
   }
-  return pos === events.length && checked === keys.length
-}
-
-function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): ColumnValues {
-  return {
-    ...{ log_index: logIndex, pos, n: events.length, frame_ends: true },
-    ids: digest(events.map(({ id }) => idBytes(id))),
-    times: digest(events.map(({ time }) => timeBytes(time))),
-  }
+  return pos === header.n && checked === keys.length
 }
 
 function keyColumns(header: BatchHeader, events: readonly ParsedEvent[], scheme: number): ColumnValues {

@@ -23,7 +23,7 @@ import type { OwnCheck } from './own-check.ts'
 import { openPrefix, type Prefix } from './prefix.ts'
 import { checkProposals } from './proposals.ts'
 import { checkPruning } from './pruning.ts'
-import { openReaders } from './readers.ts'
+import { type BatchReaders, openReaders } from './readers.ts'
 import { checkRecords } from './records.ts'
 import { checkRetention } from './retention.ts'
 import { listSources } from './sources.ts'
@@ -72,6 +72,8 @@ export type AuditOptions = {
   readonly threads?: number
   /** Additional checks. Default none. */
   readonly own?: readonly OwnCheck[]
+  /** What reads batches, and notes what additional checks need of each event. Default: nothing is noted. */
+  readonly readers?: BatchReaders
   /**
    * Folder in which the audit keeps how far it has come, at entries that an anchor covers: one that was interrupted goes on there. It is
    * made if it is not there; an audit is refused while another has the same. Default: nothing is kept.
@@ -254,7 +256,7 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
       { logIndex: size },
     )
   const pace = options.pace ?? 0
-  const readers = openReaders(pace > 0 ? 1 : (options.threads ?? availableParallelism()))
+  const readers = openReaders(pace > 0 ? 1 : (options.threads ?? availableParallelism()), options.readers)
   const walk = async () => {
     // Nothing goes on from more than there is, and without a checkpoint nobody knows how far to read.
     if (!isReadable || (start !== null && from === null)) return NOTHING_READ

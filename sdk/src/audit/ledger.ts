@@ -227,7 +227,7 @@ function entryOf(
   at: Pick<WalkedEntry, 'logIndex' | 'firstEvent' | 'isEarlier' | 'root'>,
   header: BatchHeader,
   bytes: Uint8Array,
-  { fault, isDropped }: BatchReading,
+  { fault, isDropped, noted }: BatchReading,
 ): WalkedEntry {
   const isWhole = fault === null && !isDropped
   let tokens: string[] | null = null
@@ -241,7 +241,7 @@ function entryOf(
   let all: ParsedEvent[] | null = null
   let leaves: readonly Hash[] | null = null
   return {
-    ...{ ...at, header, isWhole },
+    ...{ ...at, header, isWhole, noted },
     get dropped() {
       // That they are hashes and make the root was seen when they were read.
       if (isDropped) leaves ??= linesOf(bytes).tokens.map((line) => parseHash(line)!)

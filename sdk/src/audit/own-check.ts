@@ -64,6 +64,8 @@ export type WalkedBatch = {
   readonly dropped: readonly Hash[] | null
   /** Null if it is not whole. They are parsed when they are asked for first: who needs only some of them asks for these. */
   readonly events: readonly ParsedEvent[] | null
+  /** What `AuditOptions.readers` noted of its events; null: nothing, and who needs it parses the events. */
+  readonly noted: Uint8Array | null
   /** One of its events, from 0; null if the batch is not whole, or has no such event. */
   event(i: number): ParsedEvent | null
 }

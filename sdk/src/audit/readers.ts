@@ -2,11 +2,26 @@
 import type { PublicJwk } from '../core/jwk.ts'
 import { type AskThread, openReadingThreads } from '../node/in-threads.ts'
 import { threadBeside } from '../node/thread.ts'
-import type { ReadThere } from './audit-reader-thread.ts'
-import { type BatchReading, KnownKeys, memoryOf, readAll, type ToRead } from './readings.ts'
+import {
+  type BatchReading,
+  KnownKeys,
+  memoryOf,
+  type ReadBatches,
+  type ReadThere,
+  readAll,
+  type ToRead,
+} from './readings.ts'
 import type { Stretch } from './stretches.ts'
 
-const entry = () => threadBeside(import.meta.url, 'audit-reader-thread')
+/** What reads batches: here, and on threads. */
+export type BatchReaders = {
+  /** From `readerOf`. */
+  readonly read: ReadBatches
+  /** The code of a thread that calls `answerReaders` with such a one. */
+  readonly thread: () => URL
+}
+
+const PLAIN: BatchReaders = { read: readAll, thread: () => threadBeside(import.meta.url, 'audit-reader-thread') }
 
 /** A stretch that was read: a reading for each of its batches. */
 export type StretchRead = Stretch & { readonly readings: readonly BatchReading[] }
@@ -25,8 +40,8 @@ export type Readers = {
 }
 
 /** @param most how many threads to start at most; with fewer than two, or where a process may have none, this one reads all */
-export function openReaders(most: number): Readers {
-  const threads = openReadingThreads<ToRead, ReadThere>(entry, most)
+export function openReaders(most: number, { read: readHere, thread }: BatchReaders = PLAIN): Readers {
+  const threads = openReadingThreads<ToRead, ReadThere>(thread, most)
   const known = new KnownKeys()
   /** The keys that each thread has been told; null: this one. */
   const told = new Map<AskThread<ToRead, ReadThere> | null, Set<PublicJwk>>()
@@ -44,7 +59,7 @@ export function openReaders(most: number): Readers {
     const { ends, bytes } = stretch
     return threads.read<StretchRead>(
       bytes.length,
-      async () => ({ ...stretch, readings: readAll({ ends, bytes, keys: untold(null, keys) }, known) }),
+      async () => ({ ...stretch, readings: readHere({ ends, bytes, keys: untold(null, keys) }, known) }),
       async (ask) => ({ ...stretch, ...(await ask({ ends, bytes, keys: untold(ask, keys) }, [memoryOf(bytes)])) }),
     )
   }

@@ -6,10 +6,11 @@ import { KillickError } from '../core/errors.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import { asHash, type Hash, printHash } from '../core/hash.ts'
 import { algOf, type PublicJwk, thumbprint } from '../core/jwk.ts'
-import { EventReader, PlainNotes } from '../node/event-reader.ts'
+import { type EventNotes, EventReader, PlainNotes } from '../node/event-reader.ts'
 import { nodePrimitives } from '../node/primitives.ts'
-import { readEvents, rootOver } from '../node/read-events.ts'
+import { type ReadEvents, readEvents, rootOver, type TakeEvents } from '../node/read-events.ts'
 import { verifierOf, verifyNatively } from '../node/signature.ts'
+import { answerQuestions } from '../node/thread.ts'
 
 /** Batches to read, as in `Stretch`, and keys that may have signed them. Whether they were allowed to is judged elsewhere. */
 export type ToRead = {
@@ -39,7 +40,26 @@ export type BatchReading = {
   /** Its events whose signature does not verify, or whose key is not known; and those that lack fields. */
   readonly unsigned: readonly { readonly at: number; readonly signed: 'invalid' | 'unknown' }[]
   readonly lacking: readonly number[]
+  /** What was noted of its events; null: nothing was to be, or the batch is not whole, or not as recorders print it. */
+  readonly noted: Uint8Array | null
 }
+
+/** What is noted of all events of a batch while they are read, for who would otherwise parse each of them once more. */
+export type Noting<Notes extends EventNotes = EventNotes> = {
+  /** They serve for all events that are read. */
+  readonly notes: Notes
+  /** The notes of an event that had to be parsed. */
+  noteOf(event: ParsedEvent): Notes
+  /** The next events are those of a batch. */
+  begin(): void
+  /** Takes the notes of the next event, which serve for others afterwards. */
+  add(notes: Notes): void
+  /** What has been noted since `begin`, in memory of its own; null: nothing. */
+  end(): Uint8Array | null
+}
+
+/** Reads batches. @param known keys given before, to which those given now are added */
+export type ReadBatches = (batches: ToRead, known: KnownKeys) => BatchReading[]
 
 type Signature = NonNullable<ParsedEvent['signature']>
 
@@ -75,31 +95,69 @@ export function linesOf(bytes: Uint8Array): { header: string; tokens: string[] }
   return { header: header!, tokens }
 }
 
-/** Reads batches. @param known keys given before, to which those given now are added */
-export function readAll({ ends, bytes, keys }: ToRead, known: KnownKeys): BatchReading[] {
-  known.add(keys)
-  return ends.map((end, i) => readOne(bytes.subarray(ends[i - 1] ?? 0, end), known))
+/** @param noting one for the thread, as what this returns: its buffers hold the longest event */
+export function readerOf<Notes extends EventNotes>(noting: Noting<Notes>): ReadBatches {
+  const how = { reader: new EventReader(noting.notes), noteOf: noting.noteOf, isTaken: () => true }
+  const take = (notes: Notes) => noting.add(notes)
+  const read: ReadLines = (text, header, others) => {
+    noting.begin()
+    return readEvents(text, header, how, { event: take, ...others })
+  }
+  return ({ ends, bytes, keys }, known) => {
+    known.add(keys)
+    return ends.map((end, i) => {
+      const batch = bytes.subarray(ends[i - 1] ?? 0, end)
+      return readDropped(batch, known) ?? readPrinted(batch, known, read, noting) ?? readAny(batch, known)
+    })
+  }
 }
 
-/** One for the thread: its buffers hold the longest event. */
-const notes = new PlainNotes()
-const how = { reader: new EventReader(notes), noteOf, isTaken: () => true }
+/** The lines of a batch, without what is noted of each. */
+type ReadLines = (text: Buffer, header: BatchHeader, take: Omit<TakeEvents<EventNotes>, 'event'>) => ReadEvents | null
 
-function noteOf({ leafHash }: ParsedEvent): PlainNotes {
-  notes.begin(printHash(leafHash))
-  return notes
+/** What a thread answers; the bytes come back with it, since a check may want to look at an event. */
+export type ReadThere = { readonly readings: readonly BatchReading[]; readonly bytes: Uint8Array }
+
+/** What a thread that reads for audits does. @param read one for the thread, from `readerOf` */
+export function answerReaders(read: ReadBatches): void {
+  const known = new KnownKeys()
+  answerQuestions(
+    async (question: ToRead) => {
+      const { bytes } = question
+      return { answer: { readings: read(question, known), bytes } satisfies ReadThere, transfer: [memoryOf(bytes)] }
+    },
+    async () => {},
+  )
 }
+
+const plain = new PlainNotes()
+
+/** Reads batches, and notes nothing. */
+export const readAll: ReadBatches = readerOf({
+  notes: plain,
+  noteOf({ leafHash }) {
+    plain.begin(printHash(leafHash))
+    return plain
+  },
+  begin() {},
+  add() {},
+  end: () => null,
+})
 
 /** Reads a batch as recorders print it; null for one that they would not print so, or that is not whole. */
-function readPrinted(bytes: Uint8Array, known: KnownKeys): BatchReading | null {
+function readPrinted(
+  bytes: Uint8Array,
+  known: KnownKeys,
+  readLines: ReadLines,
+  noting: Pick<Noting, 'end'>,
+): BatchReading | null {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const header = headerOf(text)
   if (header === null || bytes.length > MAX_BATCH_BYTES) return null
   const signers = new Map<string, number>()
   const unsigned: { at: number; signed: 'invalid' | 'unknown' }[] = []
   const lacking: number[] = []
-  const read = readEvents(text, header, how, {
-    event() {},
+  const read = readLines(text, header, {
     unsigned() {},
     signature(signature) {
       const { kid, line } = signature
@@ -114,6 +172,7 @@ function readPrinted(bytes: Uint8Array, known: KnownKeys): BatchReading | null {
   return {
     ...{ fault: null, isDropped: false, header: known.check(header.signature), prev },
     ...{ last: asHash(new Uint8Array(leaves.subarray(-32))), signers: [...signers], unsigned, lacking },
+    noted: noting.end(),
   }
 }
 
@@ -126,7 +185,7 @@ function readDropped(bytes: Uint8Array, known: KnownKeys): BatchReading | null {
   if (leaves === null) return null
   return {
     ...{ fault: null, isDropped: true, header: known.check(header!.signature), prev: undefined, last: leaves.at(-1) },
-    ...{ signers: [], unsigned: [], lacking: [] },
+    ...{ signers: [], unsigned: [], lacking: [], noted: null },
   }
 }
 
@@ -138,9 +197,6 @@ function headerOf(text: Buffer): BatchHeader | null {
     throw error
   }
 }
-
-const readOne = (bytes: Uint8Array, known: KnownKeys): BatchReading =>
-  readDropped(bytes, known) ?? readPrinted(bytes, known) ?? readAny(bytes, known)
 
 function readAny(bytes: Uint8Array, known: KnownKeys): BatchReading {
   const signers = new Map<string, number>()
@@ -160,14 +216,22 @@ function readAny(bytes: Uint8Array, known: KnownKeys): BatchReading {
     if (event.fieldCount > event.disclosures.length) lacking.push(at)
     at += 1
   }
-  const none = { isDropped: false, prev: undefined, last: undefined, signers: [], unsigned: [], lacking: [] }
+  const none = {
+    isDropped: false,
+    prev: undefined,
+    last: undefined,
+    signers: [],
+    unsigned: [],
+    lacking: [],
+    noted: null,
+  }
   try {
     if (bytes.length > MAX_BATCH_BYTES) throw new KillickError('batch_too_large')
     const { signature } = readBatchLines(linesOf(bytes), take, nodePrimitives, 'stored')
     const header = known.check(signature)
     return {
       ...{ fault: null, isDropped: false, header, prev: leaves.prev, last: leaves.last },
-      ...{ signers: [...signers], unsigned, lacking },
+      ...{ signers: [...signers], unsigned, lacking, noted: null },
     }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error

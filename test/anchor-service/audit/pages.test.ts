@@ -36,6 +36,7 @@ beforeAll(async () => {
         header,
         isWhole: true,
         dropped: null,
+        noted: null,
         events,
         event: (i) => events[i] ?? null,
       })

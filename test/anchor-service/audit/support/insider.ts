@@ -11,6 +11,7 @@ import {
 } from '@killick/sdk/audit'
 import pg from 'pg'
 import { ownChecks } from '../../../../anchor-service/src/audit/checks.ts'
+import { NOTING_READERS } from '../../../../anchor-service/src/audit/noted.ts'
 import { openPool } from '../../../../anchor-service/src/database/pool.ts'
 import { ERASING_LOCK } from '../../../../anchor-service/src/erasure/erasing.ts'
 import { checkRecords } from '../../../../sdk/src/audit/records.ts'
@@ -120,7 +121,7 @@ export async function openInsider(entries: number): Promise<Insider> {
         .map((check) => overheard(check, faults))
       const api = openApi(service.url, READER)
       if (isLookedUp) own.push(lookUp(api, 1e9, pins))
-      const { checks } = await auditLedger(api, pins, { own })
+      const { checks } = await auditLedger(api, pins, { own, readers: NOTING_READERS })
       const failed = checks.filter(({ status }) => status === 'failed').map(({ id, detail }) => [id, detail] as const)
       const ids = new Set(own.map(({ id }) => id))
       return { internal: new Map(failed), external: new Map(failed.filter(([id]) => !ids.has(id))), faults }

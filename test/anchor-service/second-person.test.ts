@@ -56,6 +56,13 @@ const decide = (id: string, what: 'confirm' | 'refuse', token: string, body: obj
   send('POST', `/v1/proposals/${id}/${what}`, token, { ...(what === 'refuse' && { reason: 'no' }), ...body })
 const isWhole = async (i: number) =>
   (await call(service.url, `/v1/events?target=o-${i}`)).json.events[0].fields.context !== undefined
+/** Ids of the proposals of a state, which are those that say so of themselves. */
+async function listedBy(state: string): Promise<string[]> {
+  const listed = (await call(service.url, `/v1/proposals?state=${state}&limit=1000`)).json.proposals
+  const all: { id: string; state: string }[] = (await call(service.url, '/v1/proposals?limit=1000')).json.proposals
+  expect(listed).toEqual(all.filter((one) => one.state === state))
+  return listed.map(({ id }: { id: string }) => id)
+}
 const done = (id: string) =>
   vi.waitFor(async () => expect((await call(service.url, `/v1/erasures/${id}`)).json.state).toBe('done'), {
     ...{ timeout: 20_000, interval: 50 },
@@ -162,9 +169,14 @@ test('what is refused, or lapses, or is held, erases nothing', async () => {
     expect((await call(service.url, `/v1/proposals/${lapsed}`)).json.state).toBe('lapsed')
     for (const what of ['confirm', 'refuse'] as const)
       expect((await decide(lapsed!, what, BEN)).json).toMatchObject({ code: 'proposal_ended', state: 'lapsed' })
+    expect(await listedBy('lapsed')).toContain(lapsed)
+    expect(await listedBy('waiting')).toEqual([])
   } finally {
     vi.useRealTimers()
   }
+  expect(await listedBy('refused')).toEqual(expect.arrayContaining([refused, own]))
+  expect(await listedBy('waiting')).toEqual(expect.arrayContaining([lapsed, held]))
+  expect((await call(service.url, '/v1/proposals?state=gone')).status).toBe(400)
   const hold = (await send('POST', '/v1/holds', ADMIN, { case: 'C-1', reason: 'suit', covers: { target: 'o-5' } })).json
   expect((await decide(held!, 'confirm', BEN, { dryRun: true })).json).toMatchObject({ events: 1, held: 1 })
   expect((await decide(held!, 'confirm', BEN)).json).toMatchObject({ code: 'erasure_held', holds: [hold.id] })

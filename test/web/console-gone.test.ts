@@ -4,7 +4,7 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Producer } from '../anchor-service/support/producer.ts'
 import { type AgingLedger, startAging } from '../anchor-service/support/retention.ts'
-import { READER } from '../anchor-service/support/service.ts'
+import { ADMIN, ANNA, BEN, ERASER, READER, twoPeople } from '../anchor-service/support/service.ts'
 import { builtPage } from '../support/page.ts'
 import { browserAvailable, launch, violations, watch } from './browser.ts'
 
@@ -104,4 +104,47 @@ test.skipIf(!browserAvailable())('a list that follows lacks nothing in its middl
   await expect.poll(() => rows.count()).toBeLessThan(500)
   expect(await older.isVisible()).toBe(true)
   expect(await page.locator('text=only the newest 500 stay').isVisible()).toBe(false)
+})
+
+test.skipIf(!browserAvailable())('what goes and what is held, and what waits for a second person', async () => {
+  const held = { case: 'C-9', reason: 'suit', covers: { source: 'web', actor: 'u-1' } }
+  expect((await aging.send('POST', '/v1/holds', ADMIN, held)).status).toBe(201)
+  const order = { target: 'p-1', fields: ['targets'], reason: 'request of the person' }
+  expect((await aging.send('POST', '/v1/erasures', ERASER, order)).status).toBe(202)
+  await aging.until(async () => {
+    const { erasures } = (await aging.send('GET', '/v1/erasures', READER)).json
+    expect(erasures.every(({ state }: { state: string }) => state === 'done')).toBe(true)
+  })
+  await aging.restart(await twoPeople())
+  const proposed = await aging.send('POST', '/v1/erasures', ANNA, { ...order, target: 'p-2' })
+  expect(proposed.status).toBe(202)
+
+  const page = await signIn()
+  await page.click('a:text("A proposal waits")')
+  await page.locator('h1:text("Retention")').waitFor()
+  const rowsOf = async (name: string) =>
+    (await page.locator(`[aria-label="${name}"] tbody tr`).allInnerTexts()).map((text) => text.replace(/\s+/g, ' '))
+  expect(await rowsOf('Proposals')).toEqual([
+    expect.stringMatching(
+      new RegExp(`to erase targets of 1 event request of the person anna killick erase --confirm ${proposed.json.id}`),
+    ),
+  ])
+  expect(await rowsOf('Policies')).toEqual([
+    expect.stringMatching(/^short version 1 source web after 30 days never 2 events expired \d+ its events$/),
+  ])
+  expect(await rowsOf('Holds')).toEqual([expect.stringMatching(/standing actor u-1, source web its events$/)])
+  expect((await rowsOf('Erasures')).map((text) => text.replace(/^[\d: -]+/, ''))).toEqual([
+    'done 2 policy short, version 1 its events',
+    'done 1 an order its events',
+  ])
+  expect(await violations(page)).toEqual([])
+
+  // What the log tells of it is a step away, with the reason and the case.
+  await page.click('[aria-label="Holds"] a:text("its events")')
+  await page.locator('tbody tr:has-text("hold.place")').waitFor()
+
+  expect((await aging.send('POST', `/v1/proposals/${proposed.json.id}/confirm`, BEN, {})).status).toBe(200)
+  await page.goto(`${aging.service.url}/console/#/retention`)
+  await page.locator('td:has-text("anna, confirmed by ben")').waitFor()
+  expect(await rowsOf('Proposals')).toEqual([])
 })

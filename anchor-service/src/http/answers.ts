@@ -5,9 +5,10 @@ import type { AuditStatus } from '../audit/index.ts'
 import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
 import type { ActivitySchema } from './routes/activity.ts'
 import type { BundleSchema } from './routes/bundles.ts'
-import type { HoldSchema } from './routes/erasures.ts'
+import type { ErasureSchema, HoldSchema } from './routes/erasures.ts'
 import type { HistorySchema } from './routes/history.ts'
 import type { EquivocationsSchema, RefusalsSchema } from './routes/incidents.ts'
+import type { ProposalSchema } from './routes/proposals.ts'
 import type { RetentionSchema } from './routes/retention.ts'
 import type { SessionSchema } from './routes/sessions.ts'
 import type { CreatedSchema, ShareSchema } from './routes/shares.ts'
@@ -35,6 +36,10 @@ export type RefusalsAnswer = Static<typeof RefusalsSchema>
 export type HistoryAnswer = Static<typeof HistorySchema>
 
 export type HoldAnswer = Static<typeof HoldSchema>
+
+export type ErasureAnswer = Static<typeof ErasureSchema>
+
+export type ProposalAnswer = Static<typeof ProposalSchema>
 
 export type RetentionAnswer = Static<typeof RetentionSchema>
 

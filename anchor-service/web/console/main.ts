@@ -15,12 +15,26 @@ import { health } from './views/health.ts'
 import { thing } from './views/history.ts'
 import { home } from './views/home.ts'
 import { login } from './views/login.ts'
+import { retention } from './views/retention.ts'
 import { session } from './views/session.ts'
 import { shares } from './views/shares.ts'
 import { sources } from './views/sources.ts'
 import { streams } from './views/streams.ts'
 
-const VIEWS = { home, events, approvals, sources, streams, anchors, shares, bundles, audit, equivocations, health }
+const VIEWS = {
+  home,
+  events,
+  approvals,
+  sources,
+  streams,
+  anchors,
+  shares,
+  bundles,
+  retention,
+  audit,
+  equivocations,
+  health,
+}
 /** Of those that are always offered; the overview leads to the others when there is something in them. */
 const NAMES: Record<Exclude<keyof typeof VIEWS, 'approvals'>, string> = {
   home: 'Overview',
@@ -30,6 +44,7 @@ const NAMES: Record<Exclude<keyof typeof VIEWS, 'approvals'>, string> = {
   anchors: 'Anchors',
   shares: 'Links',
   bundles: 'Bundles',
+  retention: 'Retention',
   audit: 'Audit',
   equivocations: 'Equivocations',
   health: 'Health',

@@ -6,6 +6,11 @@ import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { Hash, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
 
+const State = Type.Union(
+  [Type.Literal('waiting'), Type.Literal('confirmed'), Type.Literal('refused'), Type.Literal('lapsed')],
+  { description: 'lapsed: nobody confirmed it until `expires`' },
+)
+
 export const ProposalSchema = Type.Object({
   id: Type.String({ description: 'that of an erasure is the erasure’s too' }),
   logIndex: Type.Integer({ description: 'of the event that proposes it' }),
@@ -15,10 +20,7 @@ export const ProposalSchema = Type.Object({
   by: Type.String({ description: 'who proposed it' }),
   createdAt: Time,
   expires: Time,
-  state: Type.Union(
-    [Type.Literal('waiting'), Type.Literal('confirmed'), Type.Literal('refused'), Type.Literal('lapsed')],
-    { description: 'lapsed: nobody confirmed it until `expires`' },
-  ),
+  state: State,
   endedBy: Nullable(Type.String({ description: 'who confirmed or refused it' })),
   end: Nullable(Type.Integer({ description: 'log index of the event that confirms or refuses it' })),
 })
@@ -56,6 +58,7 @@ export function proposalRoutes(app: App, { ledger, tokens, secondPerson }: AppDe
         querystring: Type.Object({
           after: Type.Optional(Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER })),
           limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: PAGE_LIMIT })),
+          state: Type.Optional(State),
         }),
         response: {
           200: Type.Object({ proposals: Type.Array(ProposalSchema), next: Nullable(Type.Integer()) }),
@@ -63,8 +66,8 @@ export function proposalRoutes(app: App, { ledger, tokens, secondPerson }: AppDe
         },
       },
     },
-    async ({ query: { limit = PAGE_LIMIT, after = -1 } }) => {
-      const { proposals, next } = await readProposals(ledger.db, { limit, after })
+    async ({ query: { limit = PAGE_LIMIT, after = -1, state = null } }) => {
+      const { proposals, next } = await readProposals(ledger.db, { limit, after, state, now: Date.now() })
       return { proposals: proposals.map(printProposal), next }
     },
   )

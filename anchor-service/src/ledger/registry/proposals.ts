@@ -34,15 +34,20 @@ const toProposal = (row: Row): StoredProposal => ({
   end: row.ended === null ? null : { logIndex: row.ended, by: row.ended_by, isConfirmed: row.is_confirmed },
 })
 
-/** A page of proposals, oldest first; `next` is what to ask for as `after`, null on the last page. */
+/**
+ * A page of proposals, oldest first; `next` is what to ask for as `after`, null on the last page.
+ * @param page.state - Null: in any state. It is that at `now`, in ms.
+ */
 export async function readProposals(
   db: Db,
-  { limit, after = -1 }: { limit: number; after?: number },
+  { limit, after, state, now }: { limit: number; after: number; state: ProposalState | null; now: number },
 ): Promise<{ proposals: StoredProposal[]; next: number | null }> {
-  const { rows } = await db.query<Row>(`${SELECT} where p.log_index > $2 order by p.log_index limit $1`, [
-    limit + 1,
-    after,
-  ])
+  const { rows } = await db.query<Row>(
+    `${SELECT} where p.log_index > $2 and ($3::text is null or $3 = case when e.is_confirmed then 'confirmed'
+       when e.proposal is not null then 'refused' when p.expires_at >= $4 then 'waiting' else 'lapsed' end)
+     order by p.log_index limit $1`,
+    [limit + 1, after, state, new Date(now)],
+  )
   const proposals = rows.slice(0, limit).map(toProposal)
   return { proposals, next: rows.length > limit ? proposals.at(-1)!.logIndex : null }
 }

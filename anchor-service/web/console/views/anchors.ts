@@ -1,10 +1,11 @@
 /** Anchors on a time line, and what they cost. */
-import uPlot from 'uplot'
+import type uPlot from 'uplot'
 import type { AnchorAnswer } from '../../../src/http/answers.ts'
 import { copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { chainName } from '../../shared/words.ts'
 import { api } from '../api.ts'
+import { chartMaker } from '../fetched-charts.ts'
 import { empty, labelled, moreButton, row, table, view, when } from '../parts.ts'
 
 const HEADS = ['Planned (UTC)', 'State', 'Log size', 'Chain', 'Block', 'Transaction', 'Gas']
@@ -59,11 +60,14 @@ export async function anchors(_search: unknown, signal: AbortSignal): Promise<HT
   })
   const inTime = [...all].reverse().filter(({ time }) => time !== null)
   const charts = h('div', { class: 'charts' })
-  // The size of a chart is that of its place, which it has only once it stands in the page.
-  queueMicrotask(() =>
+  const draw = (Plot: typeof uPlot) => {
+    // The size of a chart is that of its place, which it has only once it stands in the page.
     requestAnimationFrame(
-      () => !signal.aborted && charts.append(...PLOTS.map((plot) => chart(plot, inTime, charts.clientWidth))),
-    ),
+      () => !signal.aborted && charts.append(...PLOTS.map((plot) => chart(Plot, plot, inTime, charts.clientWidth))),
+    )
+  }
+  chartMaker().then(draw, () =>
+    charts.append(h('p', { class: 'bad note', role: 'alert' }, 'What draws the charts could not be loaded.')),
   )
   return view('Anchors', charts, rows, more)
 }
@@ -102,6 +106,7 @@ function stateOf({ state, detail, changedAt }: AnchorAnswer): HTMLElement {
 }
 
 function chart(
+  Plot: typeof uPlot,
   [title, unit, value]: (typeof PLOTS)[number],
   anchors: readonly AnchorAnswer[],
   width: number,
@@ -112,7 +117,7 @@ function chart(
   const [ink, accent, rule] = ['--quiet', '--accent', '--rule'].map((name) => probe(colour.getPropertyValue(name)))
   const place = h('div', { 'aria-hidden': 'true' })
   const axis = { stroke: ink!, grid: { stroke: rule!, width: 1 }, ticks: { stroke: rule!, width: 1 } }
-  new uPlot(
+  new Plot(
     {
       width: Math.max(240, Math.min(width, width > 900 ? width / 3 - 16 : width)),
       height: 170,

@@ -1,21 +1,18 @@
-import type { ReadinessAnswer, RetentionAnswer } from '../../../src/http/answers.ts'
+import type { ReadinessAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { plural } from '../../shared/words.ts'
-import { api, readiness } from '../api.ts'
-import { count, faultOf, list, view, watched } from '../parts.ts'
+import { readiness } from '../api.ts'
+import { count, list, view, watched } from '../parts.ts'
 
 type Audit = ReadinessAnswer['audit']
 type Target = NonNullable<ReadinessAnswer['anchoring']>['targets'][number]
 
 /** How the parts stand. */
 export async function health(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
-  const read = () => Promise.all([readiness(), api<RetentionAnswer>('/v1/retention').catch(faultOf)])
-  return view('Health', await watched(read, parts, signal))
+  return view('Health', await watched(readiness, parts, signal))
 }
 
-/** @param retention or why it is not known, while the service says how ready it is even so */
-function parts([ready, retention]: [ReadinessAnswer, RetentionAnswer | string]): HTMLElement[] {
+function parts(ready: ReadinessAnswer): HTMLElement[] {
   const isReady = ready.status === 'ready'
   const targets = ready.anchoring?.targets ?? []
   const { logSize, anchoredSize } = ready
@@ -34,41 +31,6 @@ function parts([ready, retention]: [ReadinessAnswer, RetentionAnswer | string]):
     ...(targets.length === 0
       ? [h('p', { class: 'note' }, 'No anchor worker runs in this process.')]
       : targets.flatMap(target)),
-    ...(typeof retention === 'string'
-      ? [h('h2', {}, 'Retention'), h('p', { class: 'bad note' }, said(retention))]
-      : retention.policies.length === 0
-        ? []
-        : policies(retention)),
-  ]
-}
-
-/** What goes after how many days, and how far that has come. */
-function policies({ policies: all, clock }: RetentionAnswer): HTMLElement[] {
-  const covered = ({ source, stream, action }: RetentionAnswer['policies'][number]['covers']) =>
-    [source, stream, action].filter(Boolean).join(', ') || 'everything'
-  return [
-    h('h2', {}, 'Retention'),
-    h(
-      'p',
-      { class: 'note' },
-      clock === null
-        ? 'Nothing is anchored for good yet, so nothing expires.'
-        : `How old an event is, anchors say; the newest that is final is of ${clock.time}.`,
-    ),
-    list(
-      Object.fromEntries(
-        all.map(({ id, version, covers, contentsDays, eventsDays, state, expired, held, dropped, dropHeld }) => {
-          const after = `contents go after ${plural(contentsDays, 'day')}${eventsDays === null ? '' : `, events after ${count(eventsDays)}`}`
-          const what = `${plural(expired, 'event')} expired${held === null ? '' : `, ${count(held)} held`}`
-          const gone =
-            eventsDays === null && dropped === 0
-              ? ''
-              : `; ${count(dropped)} dropped${dropHeld === null ? '' : `, ${count(dropHeld)} held`}`
-          const text = `${covered(covers)}: ${after}${state === 'ended' ? ' (ended)' : ''}; ${what}${gone}`
-          return [`${id}, version ${version}`, said(text)]
-        }),
-      ),
-    ),
   ]
 }
 

@@ -5,6 +5,7 @@ import { anchoredWords, moment } from '../../shared/standing.ts'
 import { api, type ListedEvent, readiness } from '../api.ts'
 import { count, EVENT_HEADS, empty, eventRow, span, table, view, watched } from '../parts.ts'
 import { readApprovals } from './approvals.ts'
+import { readWaiting } from './retention.ts'
 
 const LOOK_EVERY_MS = 10_000
 const DAYS = 14
@@ -18,8 +19,9 @@ type State = {
   /** Entries of the log; null: not known. */
   entries: number | null
   denied: ListedEvent[]
-  /** How many calls wait for a person, at least. */
+  /** How many calls wait for a person, at least; and what another person proposed. */
   waiting: number
+  proposed: number
   /** So that what is told by the clock is drawn anew too. */
   minute: number
 }
@@ -29,23 +31,24 @@ export async function home(_search: unknown, signal: AbortSignal): Promise<HTMLE
 }
 
 async function read(): Promise<State> {
-  const [front, activity, { audit, logSize }, { events: denied }, { waiting }] = await Promise.all([
+  const [front, activity, { audit, logSize }, { events: denied }, { waiting }, { proposals }] = await Promise.all([
     api<FrontAnswer>('/'),
     api<ActivityAnswer>(`/v1/activity?days=${DAYS}`),
     readiness(),
     api<{ events: ListedEvent[] }>(`/v1/events?outcome=denied&limit=${FEW}`),
     readApprovals(),
+    readWaiting(),
   ])
   const { log } = front
   // Where that is the time of the answer, the minute will do, or each look would draw everything anew.
   if (log?.upTo && log.rest !== 'entries') log.upTo = `${log.upTo.slice(0, 16)}:00.000Z`
   return {
-    ...{ front, activity, audit, entries: logSize, denied, waiting: waiting.length },
+    ...{ front, activity, audit, entries: logSize, denied, waiting: waiting.length, proposed: proposals.length },
     minute: Math.floor(Date.now() / 60_000),
   }
 }
 
-function parts({ front, activity, audit, entries, denied, waiting }: State): Child[] {
+function parts({ front, activity, audit, entries, denied, waiting, proposed }: State): Child[] {
   const { days } = activity
   const today = days.at(-1)!
   const of = (what: 'denied' | 'failed') => (today[what] === null ? 'many' : count(today[what]))
@@ -60,6 +63,13 @@ function parts({ front, activity, audit, entries, denied, waiting }: State): Chi
           waiting === 1 ? 'A call of an agent waits' : `${count(waiting)} calls of agents wait`,
         ),
         ' for a person to decide, as recorders say.',
+      ),
+    proposed > 0 &&
+      h(
+        'p',
+        { class: 'caveat', role: 'status' },
+        h('a', { href: '#/retention' }, proposed === 1 ? 'A proposal waits' : `${count(proposed)} proposals wait`),
+        ' for a second person: what it says is to go, goes once that one confirms it.',
       ),
     h(
       'div',

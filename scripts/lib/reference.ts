@@ -130,7 +130,7 @@ interface Operation {
   tags?: string[]
   parameters?: { name: string; in: string; required?: boolean; description?: string; schema?: { type?: string } }[]
   requestBody?: { content: Record<string, unknown> }
-  responses?: Record<string, { description?: string }>
+  responses?: Record<string, { description?: string; content?: Record<string, unknown> }>
   security?: Record<string, unknown>[]
 }
 
@@ -145,7 +145,13 @@ export function httpPage({ paths }: OpenApi): string {
         `${schema?.type ?? ''}${required ? ', required' : ''}`.replace(/^, /, ''),
         cell(description),
       ])
-      const answers = Object.entries(responses).map(([status, { description = '' }]) => [status, cell(description)])
+      const answers = Object.entries(responses).map(([status, { description = '', content = {} }]) => [
+        status,
+        [...Object.keys(content).map((type) => `\`${type}\``), description.replace('Default Response', '')]
+          .filter(Boolean)
+          .map(cell)
+          .join(', '),
+      ])
       return [
         `## ${method.toUpperCase()} \`${path}\``,
         ...[summary, description].filter((text) => text !== undefined).map(cell),

@@ -10,7 +10,7 @@ import type { App, AppDeps } from './deps.ts'
 import { type KeptBody, keepBody, keepForGood, sendKept } from './kept-body.ts'
 import { loggerOptions } from './logger.ts'
 import type { Metrics } from './metrics.ts'
-import { describe } from './openapi.ts'
+import { describe, nameProblems } from './openapi.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import { RateStore } from './rate-store.ts'
 import { activityRoutes } from './routes/activity.ts'
@@ -126,7 +126,11 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       add(routes as App, deps)
     let openapi: Promise<KeptBody> | undefined
     routes.get('/openapi.json', { schema: { hide: true } }, async (request, reply) => {
-      openapi ??= keepBody(Buffer.from(JSON.stringify(routes.swagger())), ['br', 'gzip']).then(keepForGood)
+      if (openapi === undefined) {
+        const document = routes.swagger()
+        nameProblems(document)
+        openapi = keepBody(Buffer.from(JSON.stringify(document)), ['br', 'gzip']).then(keepForGood)
+      }
       reply.type('application/json; charset=utf-8').header('cache-control', 'public, max-age=300')
       return sendKept(request, reply, await openapi)
     })

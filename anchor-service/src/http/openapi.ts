@@ -37,3 +37,15 @@ export const describe = (url: string | null) => ({
     },
   },
 })
+
+type Described = { readonly responses?: Record<string, { content?: Record<string, unknown> }> }
+
+/** Says of the refusals in a document what they are: each is a problem document, whatever else the route answers. */
+export function nameProblems({ paths = {} }: { paths?: object }): void {
+  for (const methods of Object.values(paths as Record<string, Record<string, Described>>))
+    for (const { responses } of Object.values(methods)) {
+      const refusal = responses?.default
+      const [schema] = Object.values(refusal?.content ?? {})
+      if (refusal !== undefined && schema !== undefined) refusal.content = { 'application/problem+json': schema }
+    }
+}

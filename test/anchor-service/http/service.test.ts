@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
@@ -198,6 +199,39 @@ describe('operation', () => {
       const { example } = json.paths[path].post.requestBody.content['application/json']
       expect(Object.keys(example).length).toBeGreaterThan(1)
     }
+  })
+
+  test('what it says that a route answers with is what it answers with', async () => {
+    const { json } = await call(service.url, '/openapi.json', null)
+    const { events } = (await call(service.url, '/v1/events?limit=1')).json
+    const known: Record<string, string> = {
+      ...{ eventId: events[0].id, source: events[0].source, stream: events[0].stream, '*': '0/000.p/1' },
+    }
+    const queries: Record<string, string> = {
+      ...{ '/v1/consistency': '?from=1&to=1', '/v1/events/export': '?format=csv', '/v1/batches': '?from=0' },
+    }
+    type Get = {
+      get?: { responses: Record<string, { content?: object }>; parameters?: { name: string; in: string }[] }
+    }
+    const seen = new Set<string>()
+    for (const [path, { get }] of Object.entries<Get>(json.paths)) {
+      if (get === undefined) continue
+      const address = path.replaceAll(/\{(.*?)\}/g, (_, name) => known[name] ?? randomUUID())
+      const query = queries[path] ?? ''
+      const stop = new AbortController()
+      const answer = await fetch(`${service.url}${address}${query}`, {
+        headers: { authorization: `Bearer ${READER}`, accept: 'application/json' },
+        signal: stop.signal,
+      })
+      const [type] = answer.headers.get('content-type')!.split(';')
+      stop.abort()
+      const { [String(answer.status)]: own, default: refusal } = get.responses
+      expect(Object.keys((own ?? refusal)?.content ?? {}), `${address}: ${answer.status}`).toContain(type)
+      seen.add(type!)
+    }
+    for (const type of ['text/plain', 'text/csv', 'text/event-stream', 'application/octet-stream', BATCH_MEDIA_TYPE])
+      expect(seen).toContain(type)
+    expect(seen).toContain('application/problem+json')
   })
 })
 

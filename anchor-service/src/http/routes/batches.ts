@@ -93,12 +93,13 @@ export function batchRoutes(app: App, { intake, ledger, tokens, rateLimit }: App
       schema: {
         operationId: 'listBatches',
         summary: 'Accepted batches in log order, as they were handed in',
+        produces: [BATCH_MEDIA_TYPE],
         description:
           'Batches one after another: each is its header line, then as many event lines as the header says. There may be fewer than asked for; there are none only behind the end of the log.',
         tags: ['reading'],
         security: [{ reader: [] }],
         querystring: ExportQuery,
-        response: { 200: Type.Any({ description: BATCH_MEDIA_TYPE }), default: ProblemSchema },
+        response: { 200: Type.Any(), default: ProblemSchema },
       },
     },
     async ({ query, raw }, reply) => {

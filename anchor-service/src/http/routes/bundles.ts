@@ -149,6 +149,7 @@ export function bundleRoutes(app: App, { bundles, ledger, tokens, rateLimit }: A
       schema: {
         ...common,
         operationId: 'downloadBundle',
+        produces: ['application/x-tar'],
         summary: 'The file, `killick-bundle/1`, whole or a range of its bytes; taking it from the start is recorded',
         params: Id,
         response: { 200: Type.Any(), 206: Type.Any(), default: ProblemSchema },

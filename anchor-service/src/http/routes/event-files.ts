@@ -76,6 +76,7 @@ export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps
       schema: {
         ...reader,
         operationId: 'exportEvents',
+        produces: ['text/csv', 'application/x-ndjson'],
         summary: 'Found events as a file: CSV, or NDJSON with the proof of each; the export is itself recorded',
         description:
           'Newest first, however many there are. An answer that breaks off has no last chunk, so that programs tell it from a whole one (curl ends with 18). The header `killick-next` says before the first byte what follows the answer: `end` where nothing does, else the `cursor` of the next part. Parts one behind another are the whole file; what is recorded meanwhile is in none of them.',

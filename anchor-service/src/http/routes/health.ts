@@ -54,6 +54,7 @@ export function healthRoutes(app: App, { ledger, metrics, tokens, anchoring, aud
       schema: {
         ...common,
         operationId: 'readMetrics',
+        produces: ['text/plain'],
         summary: 'Prometheus metrics',
         security: [{ reader: [] }],
         response: { 200: Type.String(), default: ProblemSchema },

@@ -36,6 +36,7 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
       schema: {
         ...reader,
         operationId: 'followEvents',
+        produces: ['text/event-stream'],
         summary: 'Events as they are accepted, those that match: server-sent events, resumed by Last-Event-ID',
         querystring: Conditions,
         response: any,

@@ -25,7 +25,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
   const cache = (control: string) => (tiles === 'private' ? control.replace('public', 'private') : control)
   const bundles = keepBundles(ledger.db)
   const minimumIndex = watchPruning(ledger.db)
-  const bytes = { 200: Type.Any({ description: 'bytes' }), default: ProblemSchema }
+  const bytes = { 200: Type.Any(), default: ProblemSchema }
 
   app.get(
     '/checkpoint',
@@ -35,6 +35,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
         ...common,
         operationId: 'readCheckpoint',
         summary: 'The newest checkpoint: a C2SP signed note',
+        produces: ['text/plain'],
         response: bytes,
       },
     },
@@ -53,6 +54,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
         ...common,
         operationId: 'readTile',
         summary: 'A tile of the tree (<L>/<N>[.p/<W>]) or a bundle of entries (entries/<N>[.p/<W>])',
+        produces: ['application/octet-stream'],
         description: 'What is pruned (`pruning` of `/v1/log`) takes the reader’s token.',
         response: bytes,
       },

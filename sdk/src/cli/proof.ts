@@ -1,13 +1,12 @@
-import { writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Api } from '../audit/api.ts'
 import { MAX_PROOF_BYTES, type Proof, parseProof, printProof } from '../core/proof.ts'
 import { printable } from '../core/text.ts'
 import { accessOf, openAccess } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
-import { inputError } from './input.ts'
 import { PROOF } from './table/reading.ts'
 import { count, err, out } from './terminal.ts'
+import { writeWhole } from './whole-file.ts'
 
 export const proof: Command = {
   run: async (args) => {
@@ -28,9 +27,7 @@ export const proof: Command = {
       out(printed)
       return EXIT.ok
     }
-    await writeFile(values.out, `${printed}\n`).catch((error) => {
-      throw inputError(error, values.out!)
-    })
+    await writeWhole(values.out, `${printed}\n`)
     const anchored = document.anchors.length > 0 ? count(document.anchors.length, 'anchor') : 'not anchored yet'
     err(`Proof in ${values.out}: entry ${document.log.index} of ${document.log.origin}, ${anchored}`)
     return EXIT.ok

@@ -91,7 +91,7 @@ export const mayBeAbout = (event: Pick<HistoryEvent, 'fields' | 'hidden'>, targe
  * Folds events into the history of a target.
  * @param events in any order; those that neither name the target nor hide what they name are ignored
  * @param until only events recorded before this, ms since 1970; an event whose clock went back counts as recorded at the newest time
- * of its stream before it. Default: all
+ * that its stream has in this history before it. Default: all
  */
 export function historyOf<E extends HistoryEvent>(
   target: HistoryTarget,
@@ -100,9 +100,10 @@ export function historyOf<E extends HistoryEvent>(
 ): TargetHistory<E> {
   const state = new State()
   const steps: HistoryStep<E>[] = []
-  for (const { event, time } of timed(events)) {
+  // Whoever reads a history reads other events beside it, and not everybody the same.
+  for (const { event, time } of timed(events.filter((each) => mayBeAbout(each, target)))) {
     if (time >= until) break
-    if (mayBeAbout(event, target)) steps.push(stepOf(event, placeOf(event, target), state))
+    steps.push(stepOf(event, placeOf(event, target), state))
   }
   return { target, steps, state: state.value ?? null, blame: state.blame(), doubt: state.doubt }
 }

@@ -106,6 +106,13 @@ describe('historyOf()', () => {
     expect(historyOf(TARGET, [first, back], first.time + 1).state).toEqual({ a: 2 })
   })
 
+  test('what else its reader found in the stream changes nothing', () => {
+    const other = event({ targets: [{ type: 'order', id: TARGET.id }] })
+    const back = { ...change('/a', undefined, 1), time: other.time - 500, source: other.source, stream: other.stream }
+    const between = { ...change('/a', 1, 2), time: other.time - 200, source: 'crm' }
+    expect(historyOf(TARGET, [other, back, between])).toEqual(historyOf(TARGET, [back, between]))
+  })
+
   test('member names that objects have by themselves are members like others', () => {
     const { state } = historyOf(TARGET, [
       change('/__proto__/polluted', undefined, 1),

@@ -164,6 +164,26 @@ describe('GET /v1/history', () => {
     expect(steps[2].contradictions).toEqual([])
   })
 
+  test('of a source with decoys nobody knows what it hides, and the command says the same', async () => {
+    const producer = new Producer('vague', signer, 'v')
+    await register(service.url, 'vague', [{ jwk: signer.jwk }], { decoys: true })
+    const input = { action: 'door.open', actor: { type: 'user', id: 'ada' }, targets: [{ type: 'door', id: 'd-1' }] }
+    const changes = [{ path: '/open', before: false, after: true }]
+    await post(service.url, (await producer.batch([{ ...input, changes, outcome: 'denied' }])).body)
+    // As if its recorder had never shown it.
+    await alterToken(service.databaseUrl, await numberOf(service.databaseUrl, 'vague', 0), (token) => {
+      const [jws, ...rest] = token.split('~')
+      return [jws, ...rest.filter((text) => !Buffer.from(text, 'base64url').includes('"outcome"'))].join('~')
+    })
+    const { steps, state, doubt } = (await call(service.url, '/v1/history/door/d-1')).json
+    expect(steps).toMatchObject([{ effect: 'unreadable', hidden: 1, undecided: 1 }])
+    expect([state, doubt]).toEqual([null, steps[0].id])
+    const env = { KILLICK_URL: service.url, KILLICK_TOKEN: READER }
+    const told = JSON.parse((await killick(['history', 'door', 'd-1', '--json'], { env })).out)
+    const { leafHash: _, undecided: __, ...step } = steps[0]
+    expect([told.steps, told.state, told.doubt]).toEqual([[step], state, doubt])
+  })
+
   test('what was taken out of the database is not known; what was altered is named', async () => {
     const hide = async (seq: number, name: string) =>
       alterToken(service.databaseUrl, await numberOf(service.databaseUrl, 'billing', seq), (token) => {

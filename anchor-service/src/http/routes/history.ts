@@ -53,7 +53,7 @@ export const HistorySchema = Type.Object({
             'changed: its changes were applied; touched: it has none, or is about another thing first; not_done: it failed or was denied; unreadable: it may have changed anything, and does not show what',
         },
       ),
-      hidden: Type.Integer({ description: 'how many of its fields are not shown' }),
+      hidden: Type.Integer({ description: 'how many of its digests may be of fields that are not shown' }),
       erased: Type.Optional(
         Type.Integer({ minimum: 1, description: 'how many of these were erased by orders in the log; absent: none' }),
       ),
@@ -61,6 +61,12 @@ export const HistorySchema = Type.Object({
         Type.Integer({
           minimum: 1,
           description: 'how many of these have expired by a policy in the log; absent: none',
+        }),
+      ),
+      undecided: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          description: 'how many of these may stand for no field, since the source is registered with decoys; absent: none',
         }),
       ),
       fields: Type.Object({}, { additionalProperties: true }),
@@ -166,9 +172,9 @@ export function historyRoutes(app: App, { ledger, tokens }: AppDeps): void {
     const told = toldAt('at')
     const earlier = from === undefined ? null : toldAt('from')
     const more = new Map(
-      events.map(({ id, leafHash, erased, expired }) => [
+      events.map(({ id, leafHash, erased, expired, undecided }) => [
         id,
-        { leafHash, ...(erased && { erased }), ...(expired && { expired }) },
+        { leafHash, ...(erased && { erased }), ...(expired && { expired }), ...(undecided && { undecided }) },
       ]),
     )
     const difference = earlier && differenceJson(earlier, toldAt('to', told))

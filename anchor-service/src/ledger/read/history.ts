@@ -16,7 +16,11 @@ export type HistoryLimits = {
 export const HISTORY_LIMITS: HistoryLimits = { events: 5_000, bytes: 8 << 20 }
 
 /** An event as a history needs it, with its bytes and its name. */
-export type TargetEvent = HistoryEvent & Pick<FoundEvent, 'token' | 'leafHash' | 'erased' | 'expired'>
+export type TargetEvent = HistoryEvent &
+  Pick<FoundEvent, 'token' | 'leafHash' | 'erased' | 'expired'> & {
+    /** How many of the hidden digests may stand for no field, since the source is registered with decoys; absent: none. */
+    readonly undecided?: number
+  }
 
 export type TargetEvents = {
   events: TargetEvent[]
@@ -41,13 +45,15 @@ export async function readTargetEvents(
   let before: EventPlace | undefined
   for (let found = 0, bytes = 0, limit = PAGE.first; ; ) {
     const page = await searchEvents(db, { target: target.id, limit, before })
+    // What may be a decoy may as well have been a field: whoever reads the same events elsewhere cannot tell either.
+    const hidden = page.events.map((event) => ('error' in event ? 0 : (event.missing ?? 0)))
     await registry.explainMissing(db, page.events)
-    for (const event of page.events) {
+    for (const [i, event] of page.events.entries()) {
       found += 1
       if ('error' in event) altered.push(event)
       else {
         bytes += event.token.length
-        const told = toldBy(event)
+        const told = toldBy(event, hidden[i]!)
         // Things of other types may have the same id.
         if (mayBeAbout(told, target)) events.push(told)
       }
@@ -59,9 +65,10 @@ export async function readTargetEvents(
   }
 }
 
-function toldBy(event: FoundEvent): TargetEvent {
+function toldBy(event: FoundEvent, hidden: number): TargetEvent {
   const { recordedAt, missing = 0, erased = 0, expired = 0, ...rest } = event
+  const undecided = hidden - missing - erased - expired
   // Whether by an order or not: what is gone may have said that something was changed.
-  const gone = { ...(erased > 0 && { erased }), ...(expired > 0 && { expired }) }
-  return { ...rest, time: Date.parse(recordedAt), hidden: missing + erased + expired, ...gone }
+  const why = { ...(erased > 0 && { erased }), ...(expired > 0 && { expired }), ...(undecided > 0 && { undecided }) }
+  return { ...rest, time: Date.parse(recordedAt), hidden, ...why }
 }

@@ -343,14 +343,14 @@ function stepRow(step: Step, number: number, numbers: ReadonlyMap<string, number
   return line
 }
 
-function effectOf({ effect, fields, hidden, erased = 0, expired = 0 }: Step): Child[] {
+function effectOf({ effect, fields, hidden, erased = 0, expired = 0, undecided = 0 }: Step): Child[] {
   if (effect === 'unreadable')
     return [
       h(
         'span',
         { class: 'wait note' },
         hidden > 0
-          ? `Not known: ${goneWords(hidden - erased - expired, erased, expired)}.`
+          ? `Not known: ${goneWords({ hidden: hidden - erased - expired - undecided, undecided, erased, expired })}.`
           : sealedIn('changes', fields.changes) !== null
             ? 'Not known: its changes are sealed.'
             : 'Not known: its changes cannot be applied.',
@@ -376,9 +376,10 @@ function effectOf({ effect, fields, hidden, erased = 0, expired = 0 }: Step): Ch
 }
 
 /** "1 field is not shown, and 2 fields were erased by order" */
-function goneWords(hidden: number, erased: number, expired: number): string {
+function goneWords({ hidden, undecided, erased, expired }: Record<'hidden' | 'undecided' | 'erased' | 'expired', number>) {
   const parts = [
     hidden > 0 && `${plural(hidden, 'field')} ${hidden === 1 ? 'is' : 'are'} not shown`,
+    undecided > 0 && `${plural(undecided, 'field')} may be hidden`,
     erased > 0 && `${plural(erased, 'field')} ${erased === 1 ? 'was' : 'were'} erased by order`,
     expired > 0 && `${plural(expired, 'field')} ${expired === 1 ? 'has' : 'have'} expired`,
   ]

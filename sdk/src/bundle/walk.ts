@@ -217,12 +217,8 @@ export class BundleWalk {
     this.#parts.watch.event(event, logIndex)
     this.#parts.silence.event(event, endsStream(event))
     this.#parts.onEvent?.(event, logIndex)
-    const gone = event.fieldCount - event.disclosures.length
-    if (gone > 0) {
-      // Of a source that adds digests of no field, only what every event has is certain.
-      const certain = this.#parts.keys.hasDecoys(event.source) ? requiredAbsent(event).length : gone
-      open.lacking = { event, logIndex, certain, gone, named: new Set(), orders: [] }
-    }
+    const { certain, gone } = this.#goneOf(event)
+    if (gone > 0) open.lacking = { event, logIndex, certain, gone, named: new Set(), orders: [] }
     if (event.signature) this.#check(event.source, event.signature, logIndex, { ...this.#here(), ...place }, signed)
   }
 
@@ -237,6 +233,14 @@ export class BundleWalk {
         ? (isBehind || isOf) && erasures.skipped(order, line.hash, line.level)
         : isOf && erasures.erased(order, line.digests, lacking)
     if (!holds) this.#fault('erasure_invalid', { logIndex: order })
+  }
+
+  /** How many fields an event lacks, for certain and at most. */
+  #goneOf(event: ParsedEvent): { certain: number; gone: number } {
+    const gone = event.fieldCount - event.disclosures.length
+    // Of a source that adds digests of no field, only what every event has is certain.
+    const isVague = gone > 0 && this.#parts.keys.hasDecoys(event.source)
+    return { certain: isVague ? requiredAbsent(event).length : gone, gone }
   }
 
   #judgeFields(open: OpenBatch): void {
@@ -314,6 +318,8 @@ export class BundleWalk {
     if (registration === null) {
       if (isDrop) return
       this.events += 1
+      // No order takes anything of what the ledger itself records.
+      erasures.judge({ ...this.#goneOf(event), named: NOTHING, orders: [] })
       onEvent?.(event, logIndex)
       return
     }

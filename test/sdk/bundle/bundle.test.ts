@@ -563,6 +563,15 @@ describe('a damaged bundle is never called complete', () => {
     expect(verdict).toMatchObject({ completeness: { verdict: 'complete' }, fields: { hidden: 1, erased: 0 } })
   })
 
+  test('so it is of what the ledger itself records', async () => {
+    const { manifest, lines } = unpack('own.bundle')
+    const at = lines.findLastIndex((line) => line.startsWith('E '))
+    const parts = lines[at]!.split('~')
+    const cut = parts.findIndex((text) => Buffer.from(text, 'base64url').includes('"metadata"'))
+    const verdict = await judge(pack(manifest, lines.with(at, parts.toSpliced(cut, 1).join('~'))))
+    expect(verdict).toMatchObject({ completeness: { verdict: 'complete' }, fields: { hidden: 1, erased: 0 } })
+  })
+
   test('bytes cut off, turned over or put behind', async () => {
     const whole = readFileSync(file('all.bundle'))
     const unseen: string[] = []

@@ -8,8 +8,8 @@ import type { BundleScope } from './manifest.ts'
 import type { PlaceRun } from './reading.ts'
 import { type BundleCompleteness, type BundleDropped, type BundleGap, Few } from './verdict.ts'
 
-/** An anchor that the chain confirms: at `time` (ms) the log as anchored there had `size` entries. */
-export type Confirmed = { readonly size: number; readonly time: number }
+/** An anchor that the chain confirms: at `time` (ms) the log as anchored there had `size` entries. `log`: where that is, as `nameOfLog` has it */
+export type Confirmed = { readonly log: string; readonly size: number; readonly time: number }
 
 export class ScopeWatch {
   readonly #scope: BundleScope
@@ -96,8 +96,15 @@ export class ScopeWatch {
     this.#ended.set(`${source}/${stream}`, ends.includes(last))
   }
 
-  /** @param confirmed anchors that the chain confirms, by rising size @param isSound whether everything in the bundle holds */
-  finish(size: number, confirmed: readonly Confirmed[], isSound: boolean): BundleCompleteness {
+  /**
+   * @param logs that are pinned @param confirmed anchors in these that the chain confirms, by rising size
+   * @param isSound whether everything in the bundle holds
+   */
+  finish(
+    size: number,
+    { logs, confirmed }: { logs: readonly string[]; confirmed: readonly Confirmed[] },
+    isSound: boolean,
+  ): BundleCompleteness {
     const scope = this.#scope
     if (scope.kind === 'stream') this.#gapBefore(scope.last + 1)
     if (scope.kind === 'source' && scope.to > size)
@@ -105,13 +112,14 @@ export class ScopeWatch {
     const dropped = this.#told(isSound)
     const after = scope.kind === 'source' ? (confirmed.findLast((each) => each.size <= scope.from) ?? null) : null
     const by = scope.kind === 'source' ? (confirmed.find((each) => each.size >= scope.to) ?? null) : null
+    const isReached = this.#isReached(logs, confirmed)
     return {
-      verdict: this.#verdict(isSound, confirmed, dropped.events > 0),
+      verdict: this.#verdict(isSound, isReached, dropped.events > 0),
       gaps: this.#gaps.list,
       gapCount: this.#gaps.count,
       absent: { ...this.#gone },
       dropped,
-      isReached: this.#isReached(confirmed),
+      isReached,
       after: printTime(after?.time ?? null),
       by: printTime(by?.time ?? null),
       streams: this.#ended.size,
@@ -132,15 +140,15 @@ export class ScopeWatch {
     return { events, found: dropped.list, foundCount: dropped.count }
   }
 
-  #verdict(isSound: boolean, confirmed: readonly Confirmed[], isDropped: boolean): BundleCompleteness['verdict'] {
+  #verdict(isSound: boolean, isReached: boolean, isDropped: boolean): BundleCompleteness['verdict'] {
     const scope = this.#scope
     if (!isSound) return 'not_judged'
     if (scope.kind === 'search') return 'as_index_says'
     if (this.#gaps.count > 0 || isDropped) return 'incomplete'
-    return this.#isReached(confirmed) ? 'complete' : 'open'
+    return isReached ? 'complete' : 'open'
   }
 
-  #isReached(confirmed: readonly Confirmed[]): boolean {
+  #isReached(logs: readonly string[], confirmed: readonly Confirmed[]): boolean {
     const scope = this.#scope
     if (scope.kind !== 'source') return true
     const { from, to, since, until } = scope
@@ -149,9 +157,11 @@ export class ScopeWatch {
       since === null || from === 0 || confirmed.some((it) => it.size >= from && it.time <= Date.parse(since))
     if (until === null || !isSince) return isSince
     const end = Date.parse(until)
-    // A log that is anchored on several chains is anchored late on one of them; another may have had more by then.
+    // A log that is anchored on several chains is anchored late on one of them; another may have had more by then, and whoever made the
+    // bundle need not name the anchor that says so. So each has to show it.
     const isAhead = confirmed.some((it) => it.size > to && it.time <= end)
-    return !isAhead && confirmed.some((it) => it.size <= to && it.time >= end)
+    const isShown = (log: string) => confirmed.some((it) => it.log === log && it.size <= to && it.time >= end)
+    return !isAhead && logs.length > 0 && logs.every(isShown)
   }
 
   #isWanted(source: string, logIndex: number): boolean {

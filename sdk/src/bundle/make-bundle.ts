@@ -68,13 +68,14 @@ export async function planBundle(
   const anchors = [...(await reader.anchors())].sort((a, b) => a.size - b.size)
   const checkpoint = await reader.checkpoint()
   const size = Number(parseCheckpoint(checkpoint).size)
-  const { scope, segments, sources } = await planScope(reader, request, anchors, size)
+  const { scope, segments, sources, ends = [] } = await planScope(reader, request, anchors, size)
   const registered = await registrationsOf(reader, sources, size)
   const orders = (await reader.erasures()).filter(({ logIndex }) => logIndex < size)
   const all = withRegistrations(segments, registered)
-  const [first, last] = [segments[0]?.first ?? 0, (segments.at(-1)?.end ?? 1) - 1]
+  // Of nothing too anchors show how far it reaches.
+  const { from, to } = scope.kind === 'source' ? scope : { from: segments[0]!.first, to: segments.at(-1)!.end }
   const manifest: BundleManifest = {
-    ...{ scope, checkpoint, anchors: chosen(anchors, first, last, size) },
+    ...{ scope, checkpoint, anchors: chosen(anchors, from, to - 1, size, ends) },
     made: { at: new Date(now).toISOString(), url: reader.url },
   }
   const edges = manifest.anchors.map((anchor) => anchor.size)
@@ -96,7 +97,8 @@ type Parts = {
   readonly dropped: NamedDrops
 }
 
-type Planned = { scope: BundleScope; segments: Segment[]; sources: string[] }
+/** `ends`: anchors which show that it reaches as far as was asked for */
+type Planned = { scope: BundleScope; segments: Segment[]; sources: string[]; ends?: readonly BundleAnchor[] }
 
 async function planScope(
   reader: LedgerReader,
@@ -134,7 +136,7 @@ async function planScope(
   return { scope, segments, sources: [...sources] }
 }
 
-/** From the last anchor before the time to the first one after it, so that anchors show that the range reaches as far. */
+/** From the last anchor before the time to the first one after it in each log on a chain, so that all of them show that the range reaches as far. */
 function planSource(
   { source, since, until }: Extract<BundleRequest, { kind: 'source' }>,
   anchors: readonly BundleAnchor[],
@@ -144,16 +146,24 @@ function planSource(
   const from = since === undefined ? 0 : (within.findLast(({ time }) => 1000 * time <= since)?.size ?? 0)
   // Of several chains one may have had more by then than the next anchor on another.
   const had = until === undefined ? 0 : (within.findLast(({ time }) => 1000 * time <= until)?.size ?? 0)
-  const isEnd = (anchor: BundleAnchor) => anchor.size >= had && 1000 * anchor.time >= until!
-  const to = until === undefined ? size : (within.find(isEnd)?.size ?? size)
+  const ends = until === undefined ? [] : firstOfEach(within.filter(({ time }) => 1000 * time >= until))
+  const to = ends.length === 0 ? size : Math.max(had, ...ends.map((anchor) => anchor.size))
   const iso = (time: number | undefined) => (time === undefined ? null : new Date(time).toISOString())
   const wants: Wants = (name) => (name === source ? 'all' : 'none')
   return {
     scope: { kind: 'source', source, from, to: Math.max(from, to), since: iso(since), until: iso(until) },
     segments: from < to ? [{ first: from, end: to, wants }] : [],
     sources: [source],
+    ends,
   }
 }
+
+/** Anchors by their logs on chains, each in the order in which they are given. */
+const byLog = (anchors: readonly BundleAnchor[]): BundleAnchor[][] => [
+  ...Map.groupBy(anchors, ({ chainId, contract, logId }) => [chainId, contract, logId].join()).values(),
+]
+
+const firstOfEach = (anchors: readonly BundleAnchor[]): BundleAnchor[] => byLog(anchors).map(([first]) => first!)
 
 /** Log entries that register the ledger itself and these sources. */
 async function registrationsOf(reader: LedgerReader, sources: readonly string[], size: number): Promise<number[]> {
@@ -179,19 +189,22 @@ function withRegistrations(segments: readonly Segment[], registered: readonly nu
   return [...inside, ...alone].sort((a, b) => a.first - b.first)
 }
 
-/** Of each log on a chain: the last anchor without the first entry, the first with the last entry, and some between. */
-function chosen(anchors: readonly BundleAnchor[], first: number, last: number, size: number): BundleAnchor[] {
-  const logs = Map.groupBy(
-    anchors.filter((anchor) => anchor.size > 0 && anchor.size <= size),
-    ({ chainId, contract, logId }) => [chainId, contract, logId].join(),
-  )
-  const picked = [...logs.values()].flatMap((own) => {
+/** Of each log on a chain: the last anchor without the first entry, the first with the last entry, those that are needed, and some between. */
+function chosen(
+  anchors: readonly BundleAnchor[],
+  first: number,
+  last: number,
+  size: number,
+  needed: readonly BundleAnchor[],
+): BundleAnchor[] {
+  const logs = byLog(anchors.filter((anchor) => anchor.size > 0 && anchor.size <= size))
+  const picked = logs.flatMap((own) => {
     const before = own.findLast((anchor) => anchor.size <= first)
     const behind = own.find((anchor) => anchor.size > last)
     const between = own.filter((anchor) => anchor.size > first && anchor.size <= last)
     const step = Math.ceil(between.length / ANCHORS_BETWEEN)
-    const some = between.filter((_, i) => i % step === 0)
-    return [before, ...some, behind].filter((anchor) => anchor !== undefined)
+    const some = between.filter((anchor, i) => i % step === 0 || needed.includes(anchor))
+    return [...new Set([before, ...some, behind])].filter((anchor) => anchor !== undefined)
   })
   return picked.sort((a, b) => a.size - b.size)
 }

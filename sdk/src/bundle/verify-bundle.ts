@@ -223,7 +223,8 @@ class Verification {
         this.#faults.add({ reason: 'anchor_mismatch', file: 'manifest.json', code: `${anchor.chainId}/${anchor.size}` })
     }
     const isSound = this.#faults.count === 0
-    const completeness = watch.finish(walk.size, pinned, isSound)
+    const logs = (this.#trust.logs ?? []).map(nameOfLog)
+    const completeness = watch.finish(walk.size, { logs, confirmed: pinned }, isSound)
     const missing = isSound ? this.#missing(checkpoint?.isPinned ?? false, asked, keys, walk.size) : []
     return {
       outcome: isSound ? (missing.length === 0 ? 'verified' : 'undecided') : 'failed',
@@ -270,11 +271,8 @@ class Verification {
     const { anchors } = this.#manifest
     const { logs = [], confirmations = DEFAULT_CONFIRMATIONS } = this.#trust
     const facts = anchors.length > 0 ? ((await this.#trust.facts?.(anchors)) ?? []) : []
-    const isPinned = ({ chainId, contract, logId }: BundleAnchor) =>
-      logs.some(
-        (log) =>
-          log.chainId === chainId && log.contract.toLowerCase() === contract && log.logId.toLowerCase() === logId,
-      )
+    const names = new Set(logs.map(nameOfLog))
+    const isPinned = (anchor: BundleAnchor) => names.has(nameOfLog(anchor))
     const hasPinned = anchors.some(isPinned)
     return anchors.map((anchor) => {
       const fact = weightiest(facts.filter((fact) => isAbout(fact, anchor)))
@@ -414,8 +412,14 @@ function heldBy(fact: AnchorFact | undefined): boolean | null {
   return fact.genuineCode && fact.anchored && fact.located !== false
 }
 
+const nameOfLog = ({ chainId, contract, logId }: Pick<BundleAnchor, 'chainId' | 'contract' | 'logId'>): string =>
+  [chainId, contract.toLowerCase(), logId.toLowerCase()].join()
+
 const confirmedOf = (anchors: readonly JudgedBundleAnchor[]): Confirmed[] =>
-  anchors.flatMap(({ held, size, time }) => (held ? [{ size, time: 1000 * time }] : []))
+  anchors.flatMap((anchor) => {
+    const { held, size, time } = anchor
+    return held ? [{ log: nameOfLog(anchor), size, time: 1000 * time }] : []
+  })
 
 const boundsOf = (confirmed: readonly Confirmed[], logIndex: number): Bounds => {
   const times = (isWithout: boolean) =>

@@ -132,8 +132,9 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
           ...(events > 0 ? [count(events, 'event')] : []),
           ...(entries > 0 ? [`${number(entries)} ${entries === 1 ? 'entry' : 'entries'} of the log`] : []),
         ].join(' and ')}.`,
-      open: 'Nothing of the range is missing, but no confirmed anchor of a pinned log shows that it reaches as far as the times that were asked for.',
-      notReached: 'No confirmed anchor of a pinned log shows that it reaches as far as the times that were asked for.',
+      open: 'Nothing of the range is missing, but confirmed anchors of the pinned logs do not show that it reaches as far as the times that were asked for.',
+      notReached:
+        'Confirmed anchors of the pinned logs do not show that it reaches as far as the times that were asked for.',
       as_index_says: (origin) =>
         `These are the events that ${origin ?? 'the service'} found. That there are no others is its word, and nothing here can show it.`,
       not_judged: 'Something in it does not hold, so nothing can be said of what is missing.',

@@ -181,7 +181,7 @@ describe('of what was dropped', () => {
     })
     const told = await killick(['verify', file('period.bundle'), ...pins])
     expect(told.out).toMatch(
-      /^ {2}· No confirmed anchor of a pinned log shows that it reaches as far as the times that were asked for\.$/m,
+      /^ {2}· Confirmed anchors of the pinned logs do not show that it reaches as far as the times that were asked for\.$/m,
     )
   })
 

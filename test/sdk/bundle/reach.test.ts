@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openApi } from '@killick/sdk/audit'
 import { type BundleTrust, verifyBundle } from '@killick/sdk/bundle'
-import { leafHash, parseEvent, parseHash, printHash, utf8 } from '@killick/sdk/core'
+import { leafHash, parseEvent, parseHash, printCheckpoint, printHash, utf8 } from '@killick/sdk/core'
 import { EMPTY_ROOT, parseProof, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { Contract, JsonRpcProvider, sha256, toUtf8Bytes, Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { planBundle } from '../../../sdk/src/bundle/make-bundle.ts'
-import { printTrailer } from '../../../sdk/src/bundle/manifest.ts'
+import { printManifest, printTrailer } from '../../../sdk/src/bundle/manifest.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
 import { openLedger } from '../../../sdk/src/make-bundle/reader.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../anchor-service/support/producer.ts'
@@ -209,12 +209,43 @@ describe('a ledger that is anchored in two logs, in one of them late', () => {
     expect(verdict).toMatchObject({ outcome: 'verified', completeness: { verdict: 'open' } })
   })
 
+  test('nor because its maker names no anchor of the one that had', async () => {
+    const verdict = await verifyBundle(once(short([plain(foreign[0]!)])), both())
+    expect(verdict).toMatchObject({ outcome: 'verified', completeness: { verdict: 'open' } })
+  })
+
   test('a maker takes what either had by then', async () => {
     const api = openApi(service.url, READER)
     const reader = { ...openLedger(api, service.url), anchors: async () => anchors().map(parsed) }
     const until = 1000 * late!.time + 500
     const { manifest } = await planBundle(reader, { kind: 'source', source: SOURCE, until }, Date.now())
     expect(manifest.scope).toMatchObject({ to: late!.size })
+  })
+
+  test('a maker takes of each what shows how far it reaches, and then it is complete', async () => {
+    const api = openApi(service.url, READER)
+    const open = openLedger(api, service.url)
+    const maker = { ...open, anchors: async () => anchors().map(parsed) }
+    const made = async (request: { since?: number; until?: number }) => {
+      const plan = await planBundle(maker, { kind: 'source', source: SOURCE, ...request }, Date.now())
+      let log = ''
+      for await (const text of plan.lines()) log += text
+      const lines = log.split('\n').slice(0, -1)
+      return verifyBundle(once(pack(JSON.parse(printManifest(plan.manifest)), lines)), both())
+    }
+    const until = 1000 * early!.time - 500
+    const whole = await made({ until })
+    expect(whole).toMatchObject({ outcome: 'verified', completeness: { verdict: 'complete' } })
+    expect(new Set(whole.anchors.map(({ logId }) => logId)).size).toBe(2)
+    // A period in which nothing happened.
+    const since = 1000 * foreign[1]!.time + 500
+    const nothing = await planBundle(
+      { ...maker, checkpoint: async () => printCheckpoint({ origin: 'any', ...parsed(late!) }) },
+      { kind: 'source', source: SOURCE, since },
+      Date.now(),
+    )
+    expect(nothing.manifest).toMatchObject({ scope: { from: late!.size, to: late!.size } })
+    expect(nothing.manifest.anchors.map(({ size }) => size)).toContain(late!.size)
   })
 
   test('a key was used in its time where one shows it', async () => {

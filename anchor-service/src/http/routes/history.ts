@@ -66,7 +66,8 @@ export const HistorySchema = Type.Object({
       undecided: Type.Optional(
         Type.Integer({
           minimum: 1,
-          description: 'how many of these may stand for no field, since the source is registered with decoys; absent: none',
+          description:
+            'how many of these may stand for no field, since the source is registered with decoys; absent: none',
         }),
       ),
       fields: Type.Object({}, { additionalProperties: true }),

@@ -376,7 +376,12 @@ function effectOf({ effect, fields, hidden, erased = 0, expired = 0, undecided =
 }
 
 /** "1 field is not shown, and 2 fields were erased by order" */
-function goneWords({ hidden, undecided, erased, expired }: Record<'hidden' | 'undecided' | 'erased' | 'expired', number>) {
+function goneWords({
+  hidden,
+  undecided,
+  erased,
+  expired,
+}: Record<'hidden' | 'undecided' | 'erased' | 'expired', number>) {
   const parts = [
     hidden > 0 && `${plural(hidden, 'field')} ${hidden === 1 ? 'is' : 'are'} not shown`,
     undecided > 0 && `${plural(undecided, 'field')} may be hidden`,

@@ -136,8 +136,8 @@ export function german({ number, time, list }: Printer): BundleWords {
           ...(events > 0 ? [count(events, 'Ereignis', 'Ereignisse')] : []),
           ...(entries > 0 ? [`${count(entries, 'Eintrag', 'Einträge')} des Logs`] : []),
         ].join(' und ')}.`,
-      open: 'Im Bereich fehlt nichts, aber kein bestätigter Anker eines festgelegten Logs zeigt, dass er bis zu den verlangten Zeiten reicht.',
-      notReached: 'Kein bestätigter Anker eines festgelegten Logs zeigt, dass es bis zu den verlangten Zeiten reicht.',
+      open: 'Im Bereich fehlt nichts, aber bestätigte Anker der festgelegten Logs zeigen nicht, dass er bis zu den verlangten Zeiten reicht.',
+      notReached: 'Bestätigte Anker der festgelegten Logs zeigen nicht, dass es bis zu den verlangten Zeiten reicht.',
       as_index_says: (origin) =>
         `Diese Ereignisse hat ${origin ?? 'der Dienst'} gefunden. Dass es keine anderen gibt, sagt er selbst, und nichts hier kann es zeigen.`,
       not_judged: 'Etwas darin hält nicht stand; so lässt sich nicht sagen, was fehlt.',

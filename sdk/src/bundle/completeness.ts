@@ -110,8 +110,7 @@ export class ScopeWatch {
     if (scope.kind === 'source' && scope.to > size)
       this.#gap({ what: 'entries', first: Math.max(size, scope.from), last: scope.to - 1 })
     const dropped = this.#told(isSound)
-    const after = scope.kind === 'source' ? (confirmed.findLast((each) => each.size <= scope.from) ?? null) : null
-    const by = scope.kind === 'source' ? (confirmed.find((each) => each.size >= scope.to) ?? null) : null
+    const { after, by } = scope.kind === 'source' ? boundsOf(scope, logs, confirmed) : { after: null, by: null }
     const isReached = this.#isReached(logs, confirmed)
     return {
       verdict: this.#verdict(isSound, isReached, dropped.events > 0),
@@ -120,8 +119,8 @@ export class ScopeWatch {
       absent: { ...this.#gone },
       dropped,
       isReached,
-      after: printTime(after?.time ?? null),
-      by: printTime(by?.time ?? null),
+      after: printTime(after),
+      by: printTime(by),
       streams: this.#ended.size,
       ended: [...this.#ended.values()].filter(Boolean).length,
     }
@@ -177,5 +176,20 @@ export class ScopeWatch {
   #gap(gap: BundleGap, turn = this.#gaps.turn()): void {
     this.#gaps.add(gap, turn)
     this.#gone[gap.what] += gap.last - gap.first + 1
+  }
+}
+
+/** When none of the entries was in any of the logs yet, and when all of them were in one. ms; null: nobody can tell */
+function boundsOf(
+  { from, to }: Extract<BundleScope, { kind: 'source' }>,
+  logs: readonly string[],
+  confirmed: readonly Confirmed[],
+): { after: number | null; by: number | null } {
+  const without = logs.map((log) => confirmed.findLast((it) => it.log === log && it.size <= from)?.time)
+  const isKnown = (time: number | undefined) => time !== undefined
+  const withAll = confirmed.filter(({ size }) => size >= to).map(({ time }) => time)
+  return {
+    after: without.length > 0 && without.every(isKnown) ? Math.min(...without) : null,
+    by: withAll.length > 0 ? Math.min(...withAll) : null,
   }
 }

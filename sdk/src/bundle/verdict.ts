@@ -108,9 +108,12 @@ export type BundleCompleteness = {
     readonly found: readonly BundleDropped[]
     readonly foundCount: number
   }
-  /** Whether anchors show that the entries reach as far as the times that were asked for, or none were asked for. */
+  /** Whether anchors of all pinned logs show that the entries reach as far as the times that were asked for, or none were asked for. */
   readonly isReached: boolean
-  /** Block times, ISO 8601: the log as anchored at the one had no entry of the scope yet, and that anchored at the other has all. Null: no anchor shows it. */
+  /**
+   * Block times, ISO 8601: as anchored at the one, in whichever pinned log, the ledger had no entry of the scope yet, and as anchored at the other
+   * it has all. Null: anchors do not show it.
+   */
   readonly after: string | null
   readonly by: string | null
   /** Streams of the scope, as far as their last places are there, and how many of them have ended; to one that has not, events of the time asked for may still come. */

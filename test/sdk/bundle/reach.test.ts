@@ -214,6 +214,17 @@ describe('a ledger that is anchored in two logs, in one of them late', () => {
     expect(verdict).toMatchObject({ outcome: 'verified', completeness: { verdict: 'open' } })
   })
 
+  test('nothing was in one yet, when the other had it', async () => {
+    const scope = { kind: 'source', source: SOURCE, from: early!.size, to: late!.size, since: null, until: null }
+    const lines = hashed(whole.lines, (at, header) => at < early!.size && header.includes(SOURCE))
+    const told = async (named: object[]) => {
+      const bytes = pack({ ...whole.manifest, scope, anchors: named }, lines)
+      return (await verifyBundle(once(bytes), both())).completeness
+    }
+    expect(await told(anchors())).toMatchObject({ after: iso(early!.time), by: iso(late!.time) })
+    expect(await told([foreign[0]!, late!].map(plain))).toMatchObject({ after: null, by: iso(late!.time) })
+  })
+
   test('a maker takes what either had by then', async () => {
     const api = openApi(service.url, READER)
     const reader = { ...openLedger(api, service.url), anchors: async () => anchors().map(parsed) }

@@ -344,16 +344,26 @@ describe('a small ledger', () => {
     expect((await order({ ids: [own.id], fields: 'all' })).json.code).toBe('request_invalid')
   })
 
+  const hold = async (covers: object) =>
+    (
+      await call(service.url, '/v1/holds', ADMIN, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ case: 'C-1', reason: 'suit', covers }),
+      })
+    ).json
+
+  test('a hold that can cover nothing is none', async () => {
+    for (const covers of [
+      { from: '2026-02-01T00:00:00Z', to: '2026-01-01T00:00:00Z' },
+      { from: '2026-01-01T01:00:00+01:00', to: '2026-01-01T00:00:00Z' },
+      { source: 'shop', target: '' },
+    ])
+      expect(await hold(covers), JSON.stringify(covers)).toMatchObject({ code: 'request_invalid' })
+    expect((await call(service.url, '/v1/holds')).json.holds).toEqual([])
+  })
+
   test('a hold vetoes, for events to come too, until it is lifted', async () => {
-    const json = { 'content-type': 'application/json' }
-    const hold = async (covers: object) =>
-      (
-        await call(service.url, '/v1/holds', ADMIN, {
-          method: 'POST',
-          headers: json,
-          body: JSON.stringify({ case: 'C-1', reason: 'suit', covers }),
-        })
-      ).json
     const one = await hold({ target: 'o-31' })
     const two = await hold({ actor: 'u-31' })
     await record([{ ...purchase(31), targets: [{ type: 'order', id: 'held-later' }] }])

@@ -37,6 +37,8 @@ export function bundleRequest({ first, last, ...conditions }: BundleConditions):
   if (source !== undefined && !isSourceName(source)) invalid(`No source has such a name: ${source}`)
   if (stream !== undefined && !isStreamId(stream)) invalid(`No stream has such a name: ${stream}`)
   const [since, until] = [timeOf('from', from), timeOf('to', to)]
+  // Of times that were exchanged nothing is missing: it would be complete, and hold nothing.
+  if (since !== undefined && until !== undefined && since >= until) invalid('to is not behind from')
   const isPeriod = since !== undefined || until !== undefined
   if (isPeriod && (first !== undefined || last !== undefined))
     invalid('first and last are places of a stream, to which no times can be added')

@@ -418,6 +418,10 @@ describe('killick bundle', () => {
     expect((await bundle('x.bundle', '--source', ALPHA, '--first', '3')).out).toContain(
       'source and stream go with them',
     )
+    for (const from of ['2026-02-01T01:00:00+01:00', '2026-02-01T00:00:00Z'])
+      expect(
+        (await bundle('x.bundle', '--source', ALPHA, '--from', from, '--to', '2026-02-01T00:00:00.0009Z')).out,
+      ).toContain('to is not behind from')
   })
 
   test('takes less than a third of the bytes for each event that proofs take', async () => {

@@ -254,7 +254,12 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing, secondPerson 
     },
     async (request, reply) => {
       const { case: caseNumber, reason, covers } = request.body
-      parseConditions(covers)
+      const { from, to } = parseConditions(covers)
+      // Whoever places it would rely on it.
+      if (from !== undefined && to !== undefined && from >= to)
+        throw new Refusal('request_invalid', 'The hold would cover nothing: its `to` is not behind its `from`.')
+      const empty = Object.entries(covers).find(([, text]) => text === '')
+      if (empty) throw new Refusal('request_invalid', `The hold would cover nothing: its \`${empty[0]}\` is empty.`)
       const { id } = await placeHold(ledger, { caseNumber, reason, covers: covers as HoldScope }, actorOf(request))
       reply.code(201)
       return printHold((await readHolds(ledger.db, 'all')).find((hold) => hold.id === id)!)

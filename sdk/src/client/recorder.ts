@@ -1,5 +1,6 @@
 // record() makes a draft at the call, gives it a place in the stream and a signature in the order of the calls, and resolves when
 // the event is on disk.
+import { inspect } from 'node:util'
 import { KillickError } from '../core/errors.ts'
 import { checkEventInput } from '../core/fields.ts'
 import type { Signer } from '../core/signature.ts'
@@ -63,7 +64,7 @@ export class Recorder {
   readonly #sealing: NonNullable<RecorderOptions['sealing']> | null
   #closed = false
   #hasGivenUp = false
-  readonly #onRejected: (error: Error) => void
+  readonly #onRejected: (reason: unknown) => void
   readonly #mint: Minting
 
   constructor({ spool, signer, fields, sealing = null, waitMs, onRejected, mint = SYSTEM_MINT }: RecorderOptions) {
@@ -73,9 +74,10 @@ export class Recorder {
     this.#sealing = sealing
     this.#waitMs = waitMs
     this.#mint = mint
-    this.#onRejected = (error) => {
+    this.#onRejected = (reason) => {
       this.rejected += 1
-      onRejected?.(error)
+      // A signer or sealer of the application may reject with anything, null included.
+      onRejected?.(reason instanceof Error ? reason : new Error(`rejected with ${inspect(reason)}`))
     }
   }
 
@@ -105,8 +107,8 @@ export class Recorder {
     more: ReadonlySet<string>,
     subject: RecordOptions['subject'],
   ): Promise<Recorded> {
-    // Values as they are at the call, whatever the caller does with the input meanwhile.
-    const fields = JSON.parse(JSON.stringify(checkEventInput(input, this.#fields))) as [string, unknown][]
+    // Copies of the values at the call, whatever the caller does with the input meanwhile.
+    const fields = checkEventInput(input, this.#fields)
     if (this.#beingSealed >= MAX_WAITING)
       throw new KillickError('spool_full', `${MAX_WAITING} calls of record() wait for keys already`)
     this.#beingSealed += 1

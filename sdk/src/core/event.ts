@@ -5,7 +5,7 @@
  */
 import { toBase64url, utf8 } from './bytes.ts'
 import { type ErrorCode, KillickError } from './errors.ts'
-import { type AnyEventInput, checkEventInput, checkField, type EventInput } from './fields.ts'
+import { type AnyEventInput, checkEventInput, checkField, type EventInput, MAX_EVENT_BYTES } from './fields.ts'
 import { type Hash, isHashText, leafHash, parseHash, printHash, sha256 } from './hash.ts'
 import { hasMembers, isObject, type JsonObject, type JsonValue, parseJson } from './json.ts'
 import type { Alg } from './jwk.ts'
@@ -13,9 +13,9 @@ import { parseJws, parseSegment, type ReadHeader, signJws } from './jws.ts'
 import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
 
+export { MAX_EVENT_BYTES } from './fields.ts'
+
 export const EVENT_TYP = 'audit-event+sd-jwt'
-/** Largest event token, in bytes, which are also characters: it is ASCII. */
-export const MAX_EVENT_BYTES = 262_144
 /** Canonical base64url of 16 bytes. */
 const SALT = /^[\w-]{21}[AQgw]$/
 

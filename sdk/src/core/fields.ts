@@ -64,6 +64,9 @@ export type EventInput = {
  */
 export type AnyEventInput = EventInput & { readonly [field: string]: unknown }
 
+/** Largest event token, in bytes, which are also characters: it is ASCII. */
+export const MAX_EVENT_BYTES = 262_144
+
 /** The fields that the protocol names: docs/PROTOCOL.md §5. */
 // biome-ignore format: one line
 const FIELDS = ['action', 'actor', 'targets', 'outcome', 'context', 'changes', 'metadata', 'occurredAt', 'catalogue'] as const
@@ -136,9 +139,17 @@ const FIELD_CHECKS: Record<string, (value: unknown, path: string, fail: Fail) =>
  * @param fail called with a JSON pointer to the fault and the reason; it must throw
  */
 export function checkField(name: string, value: unknown, fail: (path: string, why: string) => never): void {
-  if (!FIELD_NAME.test(name) || RESERVED.has(name)) fail(`/${name}`, 'is not allowed as the name of a field')
-  if (Object.hasOwn(FIELD_CHECKS, name)) FIELD_CHECKS[name]!(value, `/${name}`, fail)
+  checkFieldName(name, fail)
+  checkForm(name, value, fail)
   checkJson(value, `/${name}`, 1, fail)
+}
+
+function checkFieldName(name: string, fail: Fail): void {
+  if (!FIELD_NAME.test(name) || RESERVED.has(name)) fail(`/${name}`, 'is not allowed as the name of a field')
+}
+
+function checkForm(name: string, value: unknown, fail: Fail): void {
+  if (Object.hasOwn(FIELD_CHECKS, name)) FIELD_CHECKS[name]!(value, `/${name}`, fail)
 }
 
 /** SD-JWT readers take these members for digests wherever they stand, and would show a different event from the one recorded. */
@@ -146,47 +157,92 @@ const isReservedMember = (name: string) => name === '_sd' || name === '...' || n
 
 /** Checks that a JavaScript value survives JSON unchanged. */
 function checkJson(value: unknown, path: string, depth: number, fail: Fail): void {
+  if (typeof value !== 'object' || value === null) {
+    checkScalar(value, path, fail)
+    return
+  }
+  if (depth > MAX_FIELD_DEPTH) fail(path, `is nested deeper than ${MAX_FIELD_DEPTH} levels`)
+  if (Array.isArray(value)) {
+    for (const [i, item] of value.entries()) checkJson(item, `${path}/${i}`, depth + 1, fail)
+    return
+  }
+  if (!isPlain(value)) {
+    dateText(value, path, fail)
+    return
+  }
+  for (const name in value) {
+    checkMemberName(name, path, fail)
+    const member = (value as Record<string, unknown>)[name]
+    if (member !== undefined) checkJson(member, `${path}/${escapePointer(name)}`, depth + 1, fail)
+  }
+}
+
+/**
+ * What JSON makes of a JavaScript value, by the same rules. Each part is read once: a getter, a proxy or a toJSON that answers
+ * otherwise a second time would have something else recorded than what was checked, which the service could only refuse.
+ * @param room how many characters may still come: an event is longer than its texts
+ */
+function jsonOf(value: unknown, path: string, depth: number, room: { left: number }): unknown {
+  room.left -= typeof value === 'string' ? value.length : 1
+  if (room.left < 0) throw new KillickError('event_too_large')
+  if (typeof value !== 'object' || value === null) {
+    checkScalar(value, path, failInput)
+    return value
+  }
+  if (depth > MAX_FIELD_DEPTH) failInput(path, `is nested deeper than ${MAX_FIELD_DEPTH} levels`)
+  if (Array.isArray(value)) {
+    const items: unknown[] = []
+    for (let i = 0, { length } = value; i < length; i++) items.push(jsonOf(value[i], `${path}/${i}`, depth + 1, room))
+    return items
+  }
+  if (!isPlain(value)) return dateText(value, path, failInput)
+  const members: Record<string, unknown> = {}
+  for (const name of Object.keys(value)) {
+    checkMemberName(name, path, failInput)
+    room.left -= name.length
+    const member = (value as Record<string, unknown>)[name]
+    if (member !== undefined) members[name] = jsonOf(member, `${path}/${escapePointer(name)}`, depth + 1, room)
+  }
+  return members
+}
+
+function checkScalar(value: unknown, path: string, fail: Fail): void {
   switch (typeof value) {
     case 'string':
       if (!value.isWellFormed()) fail(path, 'holds half of a surrogate pair')
       return
     case 'boolean':
+    case 'object': // null
       return
     case 'number':
       if (!Number.isFinite(value)) fail(path, 'must be a finite number')
       if (Number.isInteger(value) && !Number.isSafeInteger(value))
         fail(path, 'is an integer beyond 2^53; send it as a string')
       return
-    case 'object':
-      break
     default:
-      fail(path, `is a ${typeof value}, which JSON cannot carry`)
-  }
-  if (value === null) return
-  if (depth > MAX_FIELD_DEPTH) fail(path, `is nested deeper than ${MAX_FIELD_DEPTH} levels`)
-  if (Array.isArray(value)) {
-    for (const [i, item] of value.entries()) checkJson(item, `${path}/${i}`, depth + 1, fail)
-    return
-  }
-  const prototype = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) {
-    checkDate(value as object, path, fail)
-    return
-  }
-  for (const name in value) {
-    if (isReservedMember(name) || !name.isWellFormed()) fail(path, 'has a member name that is not allowed')
-    const member = (value as Record<string, unknown>)[name]
-    if (member !== undefined) checkJson(member, `${path}/${escapePointer(name)}`, depth + 1, fail)
+      fail(path, `${value === undefined ? 'is undefined' : `is a ${typeof value}`}, which JSON cannot carry`)
   }
 }
 
+function checkMemberName(name: string, path: string, fail: Fail): void {
+  if (isReservedMember(name) || !name.isWellFormed()) fail(path, 'has a member name that is not allowed')
+}
+
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
 /** Of all objects that are not plain, a Date may be recorded: JSON makes a text of it. A Date of another realm is one too. */
-function checkDate(value: object, path: string, fail: Fail): void {
+function dateText(value: object, path: string, fail: Fail): string {
   const time = timeOf(value)
   if (time === null) fail(path, 'is not a plain object')
   if (Number.isNaN(time)) fail(path, 'is an invalid Date')
   // Whatever an application has made of its own dates.
-  if (typeof (value as Date).toJSON() !== 'string') fail(path, 'is a Date of which JSON makes no text')
+  const text: unknown = (value as Date).toJSON()
+  if (typeof text !== 'string') fail(path, 'is a Date of which JSON makes no text')
+  checkScalar(text, path, fail)
+  return text
 }
 
 function timeOf(value: unknown): number | null {
@@ -198,7 +254,7 @@ function timeOf(value: unknown): number | null {
 }
 
 function failInput(path: string, why: string): never {
-  throw new KillickError('field_invalid', `${path} ${why}`, { field: path })
+  throw new KillickError('field_invalid', `${path || 'The event'} ${why}`, { field: path })
 }
 
 /** A name that is neither the protocol's nor declared, with the one that may have been meant. */
@@ -218,23 +274,46 @@ export const isOwnField = (name: unknown): name is string =>
 const KNOWN: ReadonlySet<string> = new Set(FIELDS)
 
 /**
- * The fields of an event to record, checked; undefined ones left out, and `targets` empty where it is absent.
+ * The fields of an event to record, checked; undefined ones left out, and `targets` empty where it is absent. Values are copies: JSON
+ * with nothing of the caller's behind it.
  * @param declared names beyond those of the protocol; null: any
  * @throws KillickError field_invalid, with a JSON pointer to the field at fault in `details.field`, and for a name that is not
- * known the one that may have been meant in `details.meant`
+ * known the one that may have been meant in `details.meant`; event_too_large, where that is plain already
  */
 export function checkEventInput(input: unknown, declared: ReadonlySet<string> | null = null): [string, unknown][] {
-  if (!isObject(input)) failInput('', 'An event must be an object')
-  const fields: [string, unknown][] = []
-  for (const [name, value] of Object.entries(input as Record<string, unknown>)) {
+  const given = readable('', () =>
+    isObject(input) ? Object.entries<unknown>(input) : failInput('', 'must be an object'),
+  )
+  const present = new Set<string>()
+  for (const [name, value] of given) {
     if (declared !== null && !KNOWN.has(name) && !declared.has(name)) failUnknown(name, declared)
-    const isDate = name === 'occurredAt' && typeof value === 'object' && !Number.isNaN(timeOf(value) ?? Number.NaN)
-    if (value !== undefined) fields.push([name, isDate ? (value as Date).toJSON() : value])
+    if (value !== undefined) present.add(name)
   }
   for (const required of ['action', 'actor']) {
-    if ((input as Record<string, unknown>)[required] === undefined) failInput(`/${required}`, 'is missing')
+    if (!present.has(required)) failInput(`/${required}`, 'is missing')
   }
-  if ((input as Record<string, unknown>).targets === undefined) fields.push(['targets', []])
-  for (const [name, value] of fields) checkField(name, value, failInput)
+  if (!present.has('targets')) given.push(['targets', []])
+  const fields: [string, unknown][] = []
+  const room = { left: MAX_EVENT_BYTES }
+  for (const [name, value] of given) {
+    if (value === undefined) continue
+    checkFieldName(name, failInput)
+    const json = readable(`/${name}`, () => jsonOf(value, `/${name}`, 1, room))
+    checkForm(name, json, failInput)
+    fields.push([name, json])
+  }
   return fields
+}
+
+/** What `read` returns. What a getter or proxy of the caller throws meanwhile is the input's fault. */
+function readable<T>(path: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof KillickError) throw error
+    return failInput(
+      path,
+      `cannot be read: ${error instanceof Error ? error.message : `${error === null ? 'null' : typeof error} was thrown`}`,
+    )
+  }
 }

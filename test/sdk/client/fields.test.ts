@@ -57,3 +57,81 @@ test('only what events do not have anyway can be declared', async () => {
       details: { option: 'fields' },
     })
 })
+
+const shown = (answer: object, data: () => unknown) => Object.defineProperty(answer, 'toJSON', { value: data })
+const changing = (...answers: unknown[]) => ({
+  type: 'user',
+  get id() {
+    return answers.length > 1 ? answers.shift() : answers[0]
+  },
+})
+
+test('what was checked is what is recorded, whatever getters, proxies and toJSON answer the second time', async () => {
+  const log = await startLog()
+  const audit = await openAuditLog({ url: log.url, source: 'test', key, spool: tempDir(), onError: () => {} })
+  onTestFinished(async () => {
+    await audit.close({ timeoutMs: 0 })
+  })
+  const OddDate = class extends Date {
+    override toJSON = () => 'half \ud800'
+  }
+  const refused: [string, unknown][] = [
+    ['/action', Object.create(event)],
+    ['/actor/id', { ...event, actor: changing(7, 'ada') }],
+    ['/metadata/at', { ...event, metadata: { at: new OddDate() } }],
+  ]
+  for (const [field, input] of refused)
+    await expect(audit.record(input as never), field).rejects.toMatchObject({
+      ...{ code: 'field_invalid', details: { field } },
+    })
+  const taken: object[] = [
+    { targets: [changing('42', undefined)] },
+    { targets: shown([{ type: 'user', id: '42' }], () => 'none') },
+    { metadata: shown({ n: 1 }, () => 5) },
+    { metadata: { n: shown({ n: 1 }, () => 2 ** 60) } },
+    { metadata: { l: Object.assign([1, 2], { entries: () => [] }) } },
+  ]
+  for (const more of taken) await audit.record({ ...event, ...more } as never)
+  // A log that refused one of them would take nothing of this stream any more.
+  expect(await audit.close({ strict: true })).toEqual({ pending: 0, lastError: null })
+})
+
+test('what cannot be read, or is longer than a text may be, is refused with a code', async () => {
+  const audit = await open()
+  const throwing = (thrown: unknown) => ({
+    get a() {
+      throw thrown
+    },
+  })
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const unreadable: [string, unknown, string][] = [
+    ['/metadata', { ...event, metadata: throwing(new Error('lazy')) }, '/metadata cannot be read: lazy'],
+    ['/metadata', { ...event, metadata: throwing(null) }, '/metadata cannot be read: null was thrown'],
+    ['/actor', { ...event, actor: proxy }, '/actor cannot be read: '],
+    ['', proxy, 'The event cannot be read: '],
+    ['', null, 'The event must be an object'],
+  ]
+  for (const [field, input, message] of unreadable)
+    await expect(audit.record(input as never), message).rejects.toMatchObject({
+      ...{ code: 'field_invalid', message: expect.stringContaining(message), details: { field } },
+    })
+  const long = Buffer.alloc(2 ** 20, 'x').toString()
+  await expect(audit.record({ ...event, metadata: { l: Array(600).fill(long) } })).rejects.toMatchObject({
+    code: 'event_too_large',
+  })
+  expect(audit.status).toMatchObject({ recorded: 0, rejected: unreadable.length + 1 })
+})
+
+test('a signer that rejects with what is no error ends no process', async () => {
+  const { url } = await startLog()
+  const told: unknown[] = []
+  const { d: _, ...jwk } = key
+  const signer = { jwk, sign: () => Promise.reject(null) }
+  const audit = await openAuditLog({ url, source: 'test', key: signer, spool: tempDir(), onError: (e) => told.push(e) })
+  onTestFinished(async () => {
+    await audit.close({ timeoutMs: 0 })
+  })
+  await expect(audit.record(event)).rejects.toBeNull()
+  expect(told).toEqual([new Error('rejected with null')])
+})

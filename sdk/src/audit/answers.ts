@@ -271,6 +271,9 @@ export const MAX_ROWS = 2_000_000
 /** More rows than come while an audit reads the log. */
 export const MAX_MEANWHILE = 10_000
 
+/** What answers a cursor that is none, or one too long for a request. */
+const CURSOR_REFUSED: ReadonlySet<unknown> = new Set([400, 414, 431])
+
 /**
  * The rows of a list, page by page, each read by `parse`; `next`: the cursor of what follows them.
  * @param path with its query, to which limit and cursor are added
@@ -289,7 +292,7 @@ export async function* readPages<Row>(
   for (let total = 0; next !== null; ) {
     const cursor: string = next === '' ? '' : `&cursor=${encodeURIComponent(next)}`
     const page: JsonValue = await api.json(`${start}limit=${limit()}${cursor}`).catch((error) => {
-      const isRefused = error instanceof KillickError && error.details.status === 400
+      const isRefused = error instanceof KillickError && CURSOR_REFUSED.has(error.details.status)
       throw isRefused && cursor !== '' ? nonsense(`${path} refuses the cursor that it gave`) : error
     })
     const rows = isObject(page) ? page[member] : undefined

@@ -337,6 +337,18 @@ const mutation = fc.record({
   by: fc.constantFrom(...VALUES),
 })
 
+test.each(['/v1/anchors', '/v1/sources'])(
+  '%s: a cursor too long for a request is nonsense of the service',
+  async (path) => {
+    const { failed, checks } = await audit(path, (_, { status, body }) => {
+      const page = { ...(JSON.parse(body.toString()) as object), next: 'A'.repeat(20_000) }
+      return { status, body: Buffer.from(JSON.stringify(page)) }
+    })
+    expect(failed).not.toEqual([])
+    expect(checks.map(({ detail }) => detail).join()).toContain('refuses the cursor that it gave')
+  },
+)
+
 // Each run is a whole audit over HTTP.
 test('any value in any place of an answer leads to a result', { timeout: 60_000 }, async () => {
   const paths = ANSWERS.map(([path]) => path).filter((path) => path !== '/checkpoint' && path !== '/v1/batches')

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { type JsonValue, parseJson } from '../core/json.ts'
-import { problemError, unreachable } from '../core/problem.ts'
+import { hinted, problemError, reading, unreachable } from '../core/problem.ts'
 import { addressOf, readAnswer, request } from '../http/request.ts'
 
 /**
@@ -62,8 +62,7 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
     }
     const error = problemError(status, (problem && fromUtf8(problem)) ?? '')
     if (status >= 500) throw new KillickError('unreachable', error.message, { ...error.details, url: target })
-    const hint = status === 401 && options.hint !== undefined ? `. ${options.hint}` : ''
-    throw new KillickError(error.code, `${target}: ${error.message}${hint}`, error.details)
+    throw new KillickError(error.code, `${target}: ${hinted(error.message, status, options.hint)}`, error.details)
   }
   async function* chunks(path: string): AsyncGenerator<Uint8Array> {
     const wait = limitWait(limitMs)
@@ -109,7 +108,11 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
     }
     if (rest !== '') throw new KillickError('batch_malformed', `${addressTo(path)} ends within a line`)
   }
-  return { bytes, text, json: async (path, maxBytes) => parseJson(await text(path, maxBytes)), lines, chunks }
+  const json = async (path: string, maxBytes?: number) => {
+    const answer = await text(path, maxBytes)
+    return reading(`${addressTo(path)} does not answer in JSON`, () => parseJson(answer))
+  }
+  return { bytes, text, json, lines, chunks }
 }
 
 /**

@@ -44,6 +44,7 @@ export function accessTo(url: string, values: Values, variables: readonly TokenV
 
 /** @throws UsageError if it can be no token, or would cross a network in the clear */
 export function checkToken(token: string, url: string, plainHttp: boolean): void {
+  if (token === '') throw new UsageError('The token is empty')
   if (!/^[\x21-\x7e]+$/.test(token))
     throw new UsageError('The token holds a character that no token has, such as a space or a line break')
   if (!plainHttp && !isPrivate(new URL(url)))

@@ -34,6 +34,10 @@ function fragmentOf(place: string): string | null {
 /** Whether asking again may bring another answer. */
 export const mayChange = (place: string): boolean => isUrl(place) && fragmentOf(place) === null
 
+/** What people call the place, without the proof that may be in it. */
+export const nameOf = (place: string): string =>
+  place === '-' ? 'stdin' : fragmentOf(place) === null ? place : 'the link'
+
 /** Where the proof behind a URL is: beside the page, if it is a proof link. */
 function proofUrl(place: string): string {
   const url = new URL(place)

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Api } from '../audit/api.ts'
+import { reading } from '../core/problem.ts'
 import { MAX_PROOF_BYTES, type Proof, parseProof, printProof } from '../core/proof.ts'
 import { printable } from '../core/text.ts'
 import { accessOf, openAccess } from './access.ts'
@@ -41,7 +42,9 @@ const WAIT_MS = 300
 export async function fetchProof(api: Api, event: string, waitMs: number): Promise<Proof> {
   const until = performance.now() + waitMs
   for (;;) {
-    const document = parseProof(await api.bytes(`/v1/proofs/${encodeURIComponent(event)}`, MAX_PROOF_BYTES))
+    const path = `/v1/proofs/${encodeURIComponent(event)}`
+    const bytes = await api.bytes(path, MAX_PROOF_BYTES)
+    const document = reading(path, () => parseProof(bytes))
     if (document.anchors.length > 0 || performance.now() >= until) return document
     await sleep(WAIT_MS)
   }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { reading } from '../core/problem.ts'
 import { type Proof, parseProof } from '../core/proof.ts'
 import { verifyProof } from '../node/verify-proof.ts'
 import type { UnsealedEvent } from '../sealing/index.ts'
@@ -11,7 +12,7 @@ import { isBundleFile, verifyBundleFile } from './bundle/verify.ts'
 import { type Command, EXIT, integer, readArgs, UsageError } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
 import { ANY_CHAIN, type Pinner, type PinSet, readPins } from './pins.ts'
-import { mayChange, type OpenedInput, openProofInput } from './proof-input.ts'
+import { mayChange, nameOf, type OpenedInput, openProofInput } from './proof-input.ts'
 import { openUnseal, sealedWords } from './sealed.ts'
 import { VERIFY } from './table/checking.ts'
 import {
@@ -56,7 +57,8 @@ export const verify: Command = {
       if (input.kind === 'lines') onlyProofs()
       if (input.kind === 'lines') return verifyLines(input.lines, await openNodes(pins.rpcs), judge, values.json)
       if (isForkFile(input.bytes)) return verifyFork(input.bytes, pins.logKeys, values.json)
-      const proof = parseProof(input.bytes)
+      const { bytes } = input
+      const proof = reading(nameOf(place), () => parseProof(bytes))
       const { verdict, backing } = await judge(proof, await openNodes(pins.rpcs))
       if (isWorthWaiting(verdict, place, pins) && performance.now() < until) {
         await sleep(WAIT_MS)

@@ -6,8 +6,24 @@ import { isObject, parseJson } from './json.ts'
 export function unreachable(url: string, error: Error): KillickError {
   let reason = error
   while (reason.cause instanceof Error) reason = reason.cause
-  const message = reason.message || (reason as Error & { code?: string }).code || reason.name
+  const { code, reason: inShort } = reason as Error & { code?: string; reason?: unknown }
+  // The message of an error of OpenSSL is a line of its own log.
+  const message = (typeof inShort === 'string' && `TLS: ${inShort}`) || reason.message || code || reason.name
   return new KillickError('unreachable', `${url} cannot be reached: ${message}`, { url, reason: message })
+}
+
+/** What a service says of a request without the right token, with what may help against it. */
+export const hinted = (message: string, status: number, hint: string | undefined): string =>
+  status === 401 && hint !== undefined ? `${message.replace(/\.$/, '')}. ${hint}` : message
+
+/** What `read` returns. A `KillickError` of its own keeps its code, and says before all else what was read. */
+export function reading<T>(what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    throw new KillickError(error.code, `${what}: ${error.message}`, error.details)
+  }
 }
 
 /**

@@ -212,6 +212,25 @@ describe('the words of a stranger are shown and not obeyed', () => {
   }, 60_000)
 })
 
+test('what is no answer, no proof or no TLS is told with where it came from', async () => {
+  stranger.reply = (_, response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<html></html>')
+  const { search, keys, verify, proof } = commands(stranger.url) as { [name: string]: string[] }
+  expect((await killick(search!)).err).toContain(
+    `${stranger.url}/v1/events?limit=50 does not answer in JSON: Unexpected`,
+  )
+  expect((await killick(keys!)).err).toContain(
+    `${stranger.url}/v1/sources?limit=500 does not answer in JSON: Unexpected`,
+  )
+  expect((await killick(verify!)).err).toContain(`${stranger.url}/proof: Unexpected text`)
+  expect((await killick(proof!)).err).toContain(`/v1/proofs/${ID}: Unexpected text`)
+  writeFileSync(file('empty.json'), '')
+  expect((await killick(['verify', file('empty.json')])).err).toContain('empty.json: Unexpected text')
+  expect((await killick(['verify', '-'])).err).toContain('verify: stdin: Unexpected text')
+  expect((await killick(['verify', '#AAAA'])).err).not.toContain('AAAA')
+  const secure = await killick(['keys', '--url', stranger.url.replace('http:', 'https:')])
+  expect(secure.err).toMatch(/cannot be reached: TLS: wrong version number$/m)
+})
+
 describe('a token', () => {
   const env = () => ({ KILLICK_URL: home.url, KILLICK_TOKEN: 'secret' })
   const given = (server: HostileServer) => server.requests.map(({ authorization }) => authorization)

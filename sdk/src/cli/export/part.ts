@@ -1,7 +1,7 @@
 // One part of an export, as the service gives it.
 import { fromUtf8 } from '../../core/bytes.ts'
 import { KillickError } from '../../core/errors.ts'
-import { problemError, unreachable } from '../../core/problem.ts'
+import { hinted, problemError, unreachable } from '../../core/problem.ts'
 import { addressOf, readAnswer, request } from '../../http/request.ts'
 import type { Access } from '../access.ts'
 
@@ -93,8 +93,7 @@ async function refusalOf(url: string, response: Response, hint: string | undefin
   const after = headers.get('retry-after') ?? ''
   const details = { ...error.details, url, ...(/^\d{1,9}$/.test(after) && { retryAfter: Number(after) }) }
   if (status >= 500) return new KillickError('unreachable', error.message, details)
-  const more = status === 401 && hint !== undefined ? `. ${hint}` : ''
-  return new KillickError(error.code, `${error.message}${more}`, details)
+  return new KillickError(error.code, hinted(error.message, status, hint), details)
 }
 
 /** In how many seconds a service that has too much to do wants to be asked again, a minute at most; undefined: it does not. */

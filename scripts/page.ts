@@ -21,7 +21,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { KillickError } from '@killick/sdk'
-import { build, type Plugin } from 'vite'
+import { build, type Plugin, type Rolldown } from 'vite'
 import { parsePins } from '../anchor-service/web/shared/trust.ts'
 
 const web = fileURLToPath(new URL('../anchor-service/web', import.meta.url))
@@ -139,7 +139,7 @@ function trustBlock(json: string): string {
 
 async function bundle(folder: string, input: string, name: string): Promise<void> {
   const isPage = input === 'index.html'
-  await build({
+  const built = await build({
     root: web,
     configFile: false,
     base: './',
@@ -156,9 +156,20 @@ async function bundle(folder: string, input: string, name: string): Promise<void
       rolldownOptions: {
         input: join(web, input),
         output: { format: 'iife', entryFileNames: `${name}.js`, assetFileNames: `${name}.[ext]` },
+        // @killick/sdk/core has parts for Node, which are left out of the bundle; whether they are is looked at below.
+        onLog: (level, log, handle) => {
+          if (!log.message.includes('externalized for browser compatibility')) handle(level, log)
+        },
       },
     },
   })
+  const chunks = (built as Rolldown.RolldownOutput).output.filter((file) => file.type === 'chunk')
+  const needed = chunks.flatMap(({ modules }) =>
+    Object.entries(modules).flatMap(([id, { renderedLength }]) =>
+      id.includes('browser-external') && renderedLength > 0 ? [id] : [],
+    ),
+  )
+  if (needed.length > 0) throw new Error(`${input} needs what browsers do not have: ${needed.join(', ')}`)
 }
 
 /** What only those fetch who need it. */

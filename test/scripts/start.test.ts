@@ -26,6 +26,8 @@ describe('npm start', () => {
     const run = await start(['--once'])
     expect((await run.exited).code, run.output()).toBe(0)
     expect(run.output()).toMatch(/(commits?|events) recorded from/)
+    // The words of its tools are not for whoever sees it for the first time.
+    expect(run.output()).not.toContain('[plugin')
     expect(run.output()).toContain('VERIFIED, as far as')
     const [name, ...others] = await readdir(join(data, 'proofs'))
     expect(others).toEqual([])

@@ -2,6 +2,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { open, readFile, rm, stat } from 'node:fs/promises'
 import { KillickError } from '../core/errors.ts'
+import { isObject } from '../core/json.ts'
 import { type Alg, algOf, type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
 import type { Signer } from '../core/signature.ts'
 import { verifyNatively } from '../node/signature.ts'
@@ -66,21 +67,30 @@ export async function writeKeyFile(path: string, jwk: PrivateJwk): Promise<void>
 
 /**
  * Reads a private JWK from a file, as `writeKeyFile` or `killick keygen` write it. `signerOf` checks the key itself.
- * @throws KillickError `key_unsafe` if others on this machine can read the file; `key_invalid` if it cannot be read or is not
- * JSON
+ * @throws KillickError `key_unsafe` if others on this machine can read the file; `key_invalid` if it cannot be read, is not
+ * JSON, or holds no private key
  */
 export async function readKeyFile(path: string): Promise<PrivateJwk> {
   const text = await readFile(path, 'utf8').catch((error: Error) => {
     throw new KillickError('key_invalid', `The key file cannot be read: ${error.message}`, { path })
   })
+  const jwk = jwkOf(text)
+  if (jwk === null) throw new KillickError('key_invalid', `${path} does not hold a JWK`, { path })
+  if (jwk.d === undefined)
+    throw new KillickError('key_invalid', `${path} holds no private key; the public one cannot sign`, { path })
   const { mode } = await stat(path)
   // Windows reports no useful permission bits.
   if (process.platform !== 'win32' && (mode & 0o077) !== 0)
     throw new KillickError('key_unsafe', `Others can read the private key ${path}; run: chmod 600 ${path}`, { path })
+  return jwk
+}
+
+function jwkOf(text: string): PrivateJwk | null {
   try {
-    return JSON.parse(text) as PrivateJwk
+    const value: unknown = JSON.parse(text)
+    return isObject(value) ? (value as PrivateJwk) : null
   } catch {
-    throw new KillickError('key_invalid', `${path} does not hold a JWK`, { path })
+    return null
   }
 }
 

@@ -2,6 +2,7 @@ import { MAX_BATCH_EVENTS } from '../core/batch.ts'
 import { KillickError } from '../core/errors.ts'
 import { isSourceName, streamClose, streamHeartbeat } from '../core/event.ts'
 import { type EventInput, isOwnField, type Recordable } from '../core/fields.ts'
+import { isObject } from '../core/json.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
 import type { Receipt } from '../core/receipt.ts'
@@ -445,6 +446,7 @@ function checkOptions(options: AuditLogOptions<string>) {
   const fail = (option: string, why: string): never => {
     throw new KillickError('option_invalid', `Option ${option} ${why}`, { option })
   }
+  if (!isObject(options)) throw new KillickError('option_invalid', 'Options are missing: url, source, key, spool')
   const count = (option: string, value: number | undefined, standard: number, min: number, max: number): number => {
     if (value === undefined) return standard
     const isInRange = Number.isSafeInteger(value) && value >= min && value <= max
@@ -470,6 +472,8 @@ function checkOptions(options: AuditLogOptions<string>) {
   if (compression === 'zstd' && !HAS_ZSTD) fail('compression', 'must be gzip or none: this runtime has no zstd')
   if (options.key === undefined) fail('key', 'is missing: a private JWK, the path of a key file, or a signer')
   if (logKey !== undefined) parseVkey(logKey)
+  if (!isObject(batch)) fail('batch', 'must be an object')
+  if (!Array.isArray(fields)) fail('fields', 'must be a list of names')
   const odd = fields.find((name) => !isOwnField(name))
   if (odd !== undefined)
     fail('fields', `must be names of fields that events do not have anyway; ${printable(`${odd}`)} is none`)

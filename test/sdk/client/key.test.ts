@@ -66,6 +66,14 @@ test('libsodium signs as OpenSSL does, messages of any length', async () => {
   }
 })
 
+test('a public key, which anybody may read, is told as one that cannot sign', async () => {
+  const file = join(tempDir(), 'key.pub.json')
+  writeFileSync(file, JSON.stringify(publicJwk(generateKey())), { mode: 0o644 })
+  await expect(loadSigner(file)).rejects.toMatchObject({
+    ...{ code: 'key_invalid', message: expect.stringContaining('no private key') },
+  })
+})
+
 test('what is no key is refused', async () => {
   const file = join(tempDir(), 'key.json')
   writeFileSync(file, 'not json', { mode: 0o600 })

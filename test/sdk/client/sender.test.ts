@@ -421,9 +421,22 @@ test.each([
   ['compression', { compression: 'br' }],
   ['maxSpoolBytes', { maxSpoolBytes: 10 }],
   ['batch.maxEvents', { batch: { maxEvents: 0 } }],
+  ['batch', { batch: null }],
+  ['fields', { fields: 'tenant' }],
 ])('a wrong option %s is refused by name', async (option, wrong) => {
-  const options = { url: 'http://127.0.0.1:1', source: 'test', key, spool: tempDir(), ...wrong } as AuditLogOptions
+  const options = {
+    url: 'http://127.0.0.1:1',
+    source: 'test',
+    key,
+    spool: tempDir(),
+    ...wrong,
+  } as never as AuditLogOptions
   await expect(openAuditLog(options)).rejects.toMatchObject({ code: 'option_invalid', details: { option } })
+})
+
+test('no options at all are told as such', async () => {
+  for (const none of [undefined, null, 'https://audit.example.com'])
+    await expect(openAuditLog(none as never)).rejects.toMatchObject({ code: 'option_invalid' })
 })
 
 test('Retry-After is seconds or a date, within reason', () => {

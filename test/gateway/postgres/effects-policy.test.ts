@@ -161,6 +161,13 @@ describe('a rule on tables', () => {
     'alter table hr.salaries rename to s',
     'drop table t, hr.salaries',
     'with salaries as (select * from hr.salaries) select * from salaries',
+    'insert into mine select * from hr.salaries',
+    'insert into mine values ((select pay from hr.salaries limit 1)) returning *',
+    'update mine set pay = (select max(pay) from hr.salaries) where id = 1 returning pay',
+    'delete from mine using hr.salaries s where s.id = mine.id returning s.*',
+    'delete from mine where id in (select id from salaries)',
+    "select nextval('hr.salaries')",
+    'merge into mine using hr.salaries s on true when matched then update set pay = s.pay',
   ])('%s', (sql) => {
     expect(denied(hr, sql)).toBe('hr')
   })
@@ -174,6 +181,16 @@ describe('a rule on tables', () => {
     'commit',
   ])('not %s', (sql) => {
     expect(denied(hr, sql)).toBe(null)
+  })
+
+  it.each([
+    ['Übersicht', 'delete from Übersicht where id = 1'],
+    ['STRAßE', 'select * from straße'],
+    ['n'.repeat(70), `select * from ${'n'.repeat(64)}`],
+    ['é'.repeat(40), `select * from "${'é'.repeat(32)}"`],
+    ['Å_nr', "select nextval('Å_NR')"],
+  ])('has the name that the parser makes of %s', (table, sql) => {
+    expect(denied(rules({ name: 'named', tables: [table] }), sql)).toBe('named')
   })
 
   it('is about what is read, or written, if it says so', () => {

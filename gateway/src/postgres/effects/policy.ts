@@ -51,7 +51,7 @@ export type PostgresRule = {
   does: readonly RuleEffect[] | null
   /**
    * It touches one of these tables: patterns such as `hr.salaries`, `hr.*`, `salaries`. A name without a schema, here or in the statement, may
-   * be in any. Of what only reads or only writes those that are read or written; else both. Null: whatever it touches.
+   * be in any. With `does` of what only reads or only writes those that are read or written; else both. Null: whatever it touches.
    */
   tables: readonly string[] | null
   /** It updates or deletes rows without a WHERE, or with one that names no column. Default false: either way. */
@@ -168,7 +168,7 @@ function doneOf({ does, tables, withoutWhere }: PostgresRule, effect: StatementE
           return each !== 'unknown' && kinds.includes(each)
         })
   if (done.length === 0) return null
-  const touched = withoutWhere ? (effect.withoutWhere ?? []) : touchedBy(done, effect)
+  const touched = withoutWhere ? (effect.withoutWhere ?? []) : touchedBy(does && done, effect)
   const named = tables === null ? touched : touched.filter((name) => tables.some((each) => matchesTable(each, name)))
   if (named.length === 0 && (tables !== null || withoutWhere)) return null
   const where = withoutWhere ? ' without WHERE' : ''
@@ -178,9 +178,10 @@ function doneOf({ does, tables, withoutWhere }: PostgresRule, effect: StatementE
 const READS: ReadonlySet<RuleEffect> = new Set(['read', 'select', 'lock'])
 const WRITES: ReadonlySet<RuleEffect> = new Set(['write', 'insert', 'update', 'delete', 'truncate'])
 
-function touchedBy(done: readonly RuleEffect[], { reads, writes }: StatementEffect): readonly string[] {
-  if (done.every((each) => READS.has(each))) return reads
-  if (done.every((each) => WRITES.has(each))) return writes
+/** @param done null: a rule for everything, so also for what an INSERT reads */
+function touchedBy(done: readonly RuleEffect[] | null, { reads, writes }: StatementEffect): readonly string[] {
+  if (done?.every((each) => READS.has(each))) return reads
+  if (done?.every((each) => WRITES.has(each))) return writes
   return [...new Set([...reads, ...writes])]
 }
 

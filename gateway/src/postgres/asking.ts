@@ -197,6 +197,7 @@ export class Asking {
     if (this.#isDenied(asked, PARSE)) return true
     const prepared: Prepared = { statement, name }
     const naming = this.#names.statements.ask(name, prepared, this.#names.segment)
+    if (!this.#knowsName(name)) this.#reading.doubts += 1
     const step: AskedStep = { step: 'parse', frame, name, prepared, portal: null }
     this.#steps.add(frame, op('parse', null, pending(this.#names.statements, naming)), step)
     return true
@@ -213,13 +214,14 @@ export class Asking {
     })
     for (let left = body.count(); left > 0; left--) body.int16()
     body.done()
-    const prepared = this.#names.statement(preparedName)
+    const prepared = this.#knowsName(preparedName) ? this.#names.statement(preparedName) : undefined
     if (prepared === UNCERTAIN) return false
     const { cursors } = this.#names
     const portal: Portal = {
       ...{ name, prepared: prepared ?? null, preparedName, parameters, formats, cursors, isBegun: false },
     }
     const naming = this.#names.portals.ask(name, portal, this.#names.segment)
+    if (!this.#knowsName(name)) this.#names.cursors += 1
     const step: AskedStep = { step: 'bind', frame, name: preparedName, prepared: prepared ?? null, portal }
     this.#steps.add(frame, op('bind', null, pending(this.#names.portals, naming)), step)
     return true
@@ -230,7 +232,7 @@ export class Asking {
     const body = new BodyReader(frame)
     const kind = body.bytes(1)[0]
     const name = nameOf(body.text())
-    const prepared = kind === STATEMENT ? this.#names.statement(name) : null
+    const prepared = kind === STATEMENT && this.#knowsName(name) ? this.#names.statement(name) : null
     if (prepared === UNCERTAIN) return false
     const step: AskedStep | null =
       kind === STATEMENT ? { step: 'describe', frame, name, prepared: prepared ?? null, portal: null } : null
@@ -266,6 +268,10 @@ export class Asking {
       kind === STATEMENT
         ? pending(statements, statements.ask(name, null, segment))
         : pending(portals, portals.ask(name, null, segment))
+    if (!this.#knowsName(name)) {
+      if (kind === STATEMENT) this.#reading.doubts += 1
+      else this.#names.cursors += 1
+    }
     this.#steps.add(frame, op('close', null, naming), null)
   }
 
@@ -274,7 +280,7 @@ export class Asking {
     const name = nameOf(body.text())
     const limit = body.int32()
     body.done()
-    const portal = this.#names.portal(name)
+    const portal = this.#knowsName(name) ? this.#names.portal(name) : undefined
     if (portal === UNCERTAIN) return false
     const prepared = portal?.prepared ?? null
     const known: JsonObject = {
@@ -309,6 +315,12 @@ export class Asking {
       ...{ action: 'function', protocol: 'simple', statement: null, effects: CALL, isFullyKnown: false },
       ...{ unknownWhy: ['function'], parameters, known: { function: oid }, frame },
     })
+  }
+
+  /** Whether these bytes are the name that the server has: it converts them, and two encodings have other bytes for one name. */
+  #knowsName(name: string): boolean {
+    const { encoding, serverEncoding, isUnsettled } = this.#reading
+    return !BEYOND_ASCII.test(name) || (encoding === 'UTF8' && serverEncoding === 'UTF8' && !isUnsettled)
   }
 
   /** With what prepared statements do that it names. @param isOther whether its portal may be a cursor by now */
@@ -530,6 +542,8 @@ function askedOf(statement: SqlText | null, protocol: Asked['protocol'], frame: 
 
 /** What is known of a statement that was prepared where this session did not see it. */
 const OF_A_NAME = { effects: [], isFullyKnown: false, unknownWhy: ['prepared_name'] }
+
+const BEYOND_ASCII = /[\x80-\xff]/
 
 /** Bytes that the server compares: names that begin with the same 63 bytes are one name to it. */
 const nameOf = (bytes: Buffer): string => bytes.toString('latin1', 0, 63)

@@ -58,7 +58,8 @@ export class PostgresSession {
   readonly #parts: SessionParts
   readonly #names = new PreparedNames()
   readonly #reading: Reading = {
-    ...{ encoding: 'UTF8', isStandard: true, hasSearchPath: false, version: 14, isUnsettled: true, doubts: 0 },
+    ...{ encoding: 'UTF8', serverEncoding: 'UTF8', isStandard: true, hasSearchPath: false, version: 14 },
+    ...{ isUnsettled: true, doubts: 0 },
   }
   readonly #lane: Lane
   readonly #answering: Answering
@@ -271,6 +272,7 @@ export class PostgresSession {
   #parameter(body: Buffer): void {
     const [name, value] = body.toString('utf8').split('\0') as [string, string]
     if (name === 'client_encoding') this.#reading.encoding = value
+    else if (name === 'server_encoding') this.#reading.serverEncoding = value
     else if (name === 'standard_conforming_strings') this.#reading.isStandard = value === 'on'
     else if (name === 'server_version') this.#reading.version = Number.parseInt(value, 10) || 14
     else if (name === 'search_path') this.#reading.hasSearchPath = value !== '"$user", public'

@@ -10,6 +10,8 @@ import { effectsOf, type StatementEffect } from './effects/index.ts'
 export type Reading = {
   /** `client_encoding`, as the server has reported it. */
   encoding: string
+  /** `server_encoding`: that of the database. */
+  serverEncoding: string
   /** Whether `standard_conforming_strings` is on. */
   isStandard: boolean
   /** Whether `search_path` may be another than PostgreSQL's default: the session has set it, or the server (18 or later) says so. */

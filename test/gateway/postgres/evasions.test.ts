@@ -56,6 +56,36 @@ test('names that are one to the server are one here: it looks at 63 bytes', asyn
   expect(found).toEqual([['delete from t', []]])
 })
 
+test('a name beyond ASCII is not believed where the server converts it: two encodings have other bytes for one name', async () => {
+  const [latin1, utf8] = [Buffer.from('é\0', 'latin1'), Buffer.from('é\0')]
+  // What UTF-8 has for é, LATIN1 has for two other letters.
+  const other = Buffer.from('Ã©\0')
+  const named = (name: Buffer) => [message('B', '', name, 0, 0, 0), message('E', '', NO_LIMIT)]
+  const { types, found } = await asks(
+    [message('P', utf8, 'select 1', 0), message('P', other, 'delete from t', 0), message('S')],
+    [...named(utf8), message('S')],
+    [message('Q', "set client_encoding = 'LATIN1'")],
+    [...named(utf8), message('S')],
+    [message('C', Buffer.from('S'), latin1), message('P', latin1, 'delete from t', 0), message('S')],
+    [message('Q', "begin; set client_encoding = 'UTF8'")],
+    [...named(utf8), message('S')],
+    // Names of portals, too.
+    [parse('p', 'select 2'), parse('q', 'delete from t'), message('B', utf8, 'p', 0, 0, 0), message('S')],
+    [message('Q', "set client_encoding = 'LATIN1'")],
+    [message('C', Buffer.from('P'), latin1), message('B', latin1, 'q', 0, 0, 0), message('S')],
+    [message('Q', "set client_encoding = 'UTF8'")],
+    [message('E', utf8, NO_LIMIT), message('S')],
+  )
+  expect(types).toEqual(['11Z', '2DCZ', 'CSZ', '2CZ', '31Z', 'CCSZ', '2CZ', '112Z', 'CSZ', '32Z', 'CSZ', 'CZ'])
+  const unsaid = found.filter(([text]) => !text?.includes('client_encoding'))
+  expect(unsaid).toEqual([
+    ['select 1', []],
+    [undefined, ['prepared_name']],
+    ['select 1', ['prepared_name']],
+    ['select 2', ['prepared_name']],
+  ])
+})
+
 test('a name that was given anew where nobody saw it is not believed', async () => {
   const again = "do $$ begin execute 'deallocate p'; execute 'prepare p as delete from t'; end $$"
   const { types, found } = await asks(

@@ -128,15 +128,23 @@ export async function publicationFacts(client: pg.Client, name: string): Promise
   }
 }
 
-/** `revision` shows that it was changed and changed back. Versions before 15 publish all columns and rows. */
+/**
+ * `revision` shows that it was changed and changed back, or a partition was taken out of what it publishes. Versions before 15 publish all
+ * columns and rows, and no schemas.
+ */
 async function readPublication(client: pg.Client, name: string, has15: boolean) {
   const schemas = has15
     ? ` || (select coalesce(string_agg(n.oid || ':' || n.xmin, ',' order by n.oid), '') from pg_publication_namespace n where n.pnpubid = b.oid)`
     : ''
+  const ofSchemas = has15
+    ? ` union select c.oid from pg_publication_namespace n join pg_class c on c.relnamespace = n.pnnspid and c.relkind = 'p' where n.pnpubid = b.oid`
+    : ''
   const { rows } = await client.query(
     `select b.puballtables as all_tables, b.pubinsert as i, b.pubupdate as u, b.pubdelete as d, b.pubtruncate as t, b.pubviaroot as via_root,
        md5(b.oid || ':' || b.xmin || ' ' || (select coalesce(string_agg(r.oid || ':' || r.xmin, ',' order by r.oid), '')
-         from pg_publication_rel r where r.prpubid = b.oid)${schemas}) as revision
+         from pg_publication_rel r where r.prpubid = b.oid)${schemas} || (select coalesce(string_agg(i.inhrelid || ':' || i.xmin, ',' order by i.inhrelid), '')
+         from pg_inherits i where i.inhrelid in (select t.relid from (select r.prrelid as oid from pg_publication_rel r where r.prpubid = b.oid${ofSchemas}) p
+           cross join lateral pg_partition_tree(p.oid) t))) as revision
        from pg_publication b where b.pubname = $1`,
     [name],
   )

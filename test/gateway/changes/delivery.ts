@@ -373,7 +373,8 @@ test('a transaction that ends with a page of the log is caught up with', async (
 
 test('what is published is noticed when it changes, changed back too', async () => {
   const made = await world(
-    `${TABLE}; create unlogged table fast (id int primary key); create table b (id int primary key)`,
+    `${TABLE}; create unlogged table fast (id int primary key); create table b (id int primary key);
+     create table parts (x int) partition by list (x); create table part partition of parts default`,
     {
       ...{ tables: ['public.a'], publication: 'watched' },
       limits: { lookMs: 50 },
@@ -388,14 +389,22 @@ test('what is published is noticed when it changes, changed back too', async () 
   await expect.poll(publications).toBe(before + 1)
   await client.query('alter publication watched add table b (id) where (id > 3)')
   await expect.poll(publications).toBe(before + 2)
+  await client.query('alter publication watched add table parts')
+  await expect.poll(publications).toBe(before + 3)
+  await client.query(
+    'alter table parts detach partition part; update part set x = 0; alter table parts attach partition part default',
+  )
+  await expect.poll(publications).toBe(before + 4)
   await client.query('drop publication watched')
   expect(await codeOf(recorder.ended)).toBe('changes_publication_missing')
-  const [first, back, added, gone] = ofAction(await eventsIn(made.folder), 'changes.publication')
+  const [first, back, added, , attached, gone] = ofAction(await eventsIn(made.folder), 'changes.publication')
   expect(first.metadata.changes.notRecorded).toEqual([
     { table: 'public.b', why: 'not_published' },
     { table: 'public.fast', why: 'unlogged' },
+    { table: 'public.part', why: 'not_published' },
+    { table: 'public.parts', why: 'not_published' },
   ])
-  expect(back.changes.map(({ path }: Told) => path)).toEqual(['/revision'])
+  for (const { changes } of [back, attached]) expect(changes.map(({ path }: Told) => path)).toEqual(['/revision'])
   expect(added.changes[1]).toEqual({
     path: '/tables/public.b',
     after: { identity: 'default', columns: ['id'], filter: '(id > 3)' },

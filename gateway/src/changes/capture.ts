@@ -62,7 +62,7 @@ export class Capture {
     this.#fail = reject
     this.delivery = new ChangeDelivery(log, notes, config.limits.spoolBytes, parts.isCautious)
     this.transactions = new Transactions({
-      ...{ config, events: parts.events, delivery: this.delivery, notes },
+      ...{ config, encoding: parts.server.encoding, events: parts.events, delivery: this.delivery, notes },
       tables: { get: (relation) => this.#tables.get(relation), load: (relation) => this.#load(relation) },
     })
   }

@@ -15,15 +15,17 @@ export type Invalid = { readonly why: string; readonly field?: string }
 /**
  * What a message says, or why it says nothing. Checked by the same rules as what is passed to `record()`.
  * @param before what was said of the transaction so far, to which context is added
+ * @param encoding that of the database: the stream converts rows, but not messages
  */
 export function readMessage(
   prefix: string,
   content: Buffer,
   before: Joined | null,
+  encoding: string,
 ): { event: EventInput } | { joined: Joined } | { invalid: Invalid } {
   const isEvent = prefix === EVENT_PREFIX
   if (content.length > (isEvent ? MAX_EVENT_MESSAGE : MAX_CONTEXT_MESSAGE)) return { invalid: { why: 'too_large' } }
-  const text = fromUtf8(content)
+  const text = fromUtf8(content) ?? fromEncoding(content, encoding)
   if (text === null) return { invalid: { why: 'not_utf8' } }
   try {
     const value = parseJson(text)
@@ -59,4 +61,36 @@ function asContext(value: unknown): Joined {
 
 function refuse(field: string, why: string): never {
   throw new KillickError('field_invalid', `${field} ${why}`, { field })
+}
+
+/** What `TextDecoder` calls the encodings of databases. Without those that it does not have: EUC_JIS_2004, EUC_TW, MULE_INTERNAL. */
+const DECODERS: ReadonlyMap<string, string> = new Map([
+  ...[2, 3, 4].map((n): [string, string] => [`LATIN${n}`, `iso-8859-${n}`]),
+  ...[5, 6, 7, 8].map((n): [string, string] => [`ISO_8859_${n}`, `iso-8859-${n}`]),
+  ...[1250, 1251, 1252, 1253, 1254, 1255, 1256, 1257, 1258].map((n): [string, string] => [`WIN${n}`, `windows-${n}`]),
+  ['LATIN5', 'iso-8859-9'],
+  ['LATIN6', 'iso-8859-10'],
+  ['LATIN7', 'iso-8859-13'],
+  ['LATIN8', 'iso-8859-14'],
+  ['LATIN9', 'iso-8859-15'],
+  ['LATIN10', 'iso-8859-16'],
+  ['WIN866', 'ibm866'],
+  ['WIN874', 'windows-874'],
+  ['KOI8R', 'koi8-r'],
+  ['KOI8U', 'koi8-u'],
+  ['EUC_JP', 'euc-jp'],
+  ['EUC_KR', 'euc-kr'],
+  ['EUC_CN', 'gbk'],
+])
+
+/** @returns null if it is no text of that encoding, or the encoding is not known here */
+function fromEncoding(content: Buffer, encoding: string): string | null {
+  if (encoding === 'LATIN1') return content.toString('latin1')
+  const decoder = DECODERS.get(encoding)
+  if (decoder === undefined) return null
+  try {
+    return new TextDecoder(decoder, { fatal: true }).decode(content)
+  } catch {
+    return null
+  }
 }

@@ -47,6 +47,8 @@ export type KnownTable = { readonly table: Table; readonly described: Described 
 /** What the transactions of one connection need. */
 export type TransactionParts = {
   readonly config: ChangesConfig
+  /** Of the database. */
+  readonly encoding: string
   readonly events: ChangesEvents
   readonly delivery: ChangeDelivery
   readonly notes: Notes
@@ -134,8 +136,7 @@ export class Transactions {
   #row(message: RowMessage, lsn: bigint, bytes: number): void {
     const open = this.#inTransaction()
     const known = this.#parts.tables.get(message.relation)!
-    const name = `${message.kind} ${known.table.id}`
-    open.counts.set(name, (open.counts.get(name) ?? 0) + 1)
+    counted(open, `${message.kind} ${known.table.id}`)
     if (!this.#counts(open, bytes)) return
     this.#notice(open, known)
     const row = rowFacts(message, known.table, this.#parts.config.limits.discloseBytes)
@@ -149,7 +150,7 @@ export class Transactions {
   ): void {
     const open = this.#inTransaction()
     const tables = relations.map((relation) => this.#parts.tables.get(relation)!)
-    for (const { table } of tables) open.counts.set(`truncate ${table.id}`, 1)
+    for (const { table } of tables) counted(open, `truncate ${table.id}`)
     if (!this.#counts(open, bytes)) return
     for (const known of tables) this.#notice(open, known)
     const { joined } = open
@@ -166,7 +167,7 @@ export class Transactions {
       return
     }
     const open = this.#inTransaction()
-    const found = readMessage(prefix, content, open.said)
+    const found = readMessage(prefix, content, open.said, this.#parts.encoding)
     if ('joined' in found) {
       open.said = found.joined
       open.joined = this.#parts.events.joined(found.joined)
@@ -299,6 +300,10 @@ function endOfGroup(held: readonly Item[], from: number): number {
     if (end > from && weight > MAX_ROWS_WEIGHT) break
   }
   return end
+}
+
+function counted({ counts }: Open, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1)
 }
 
 const refused = (prefix: string, content: Buffer, invalid: Invalid) => ({

@@ -76,7 +76,7 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
     const from = options.from !== undefined && options.from > begins ? options.from : begins
     const to = options.to !== undefined && options.to < server.writtenLsn ? options.to : server.writtenLsn
     await untilFree(client, slot)
-    const told = await readLog(config, slot, begins, from, to)
+    const told = await readLog(config, server.encoding, slot, begins, from, to)
     const kept = await readLedger(config, server.database, options.token, from, to, told.earliestMs)
     const result: VerifyResult = {
       ...{ from: printLsn(from), to: printLsn(to) },
@@ -129,7 +129,14 @@ const listed = (commits: readonly bigint[]): Difference => ({
 type Told = { transactions: Map<bigint, Tally>; counts: Map<string, number>; earliestMs: number | null }
 
 /** Reads the log without letting the database forget it. */
-async function readLog(config: ChangesConfig, slot: string, begins: bigint, from: bigint, to: bigint): Promise<Told> {
+async function readLog(
+  config: ChangesConfig,
+  encoding: string,
+  slot: string,
+  begins: bigint,
+  from: bigint,
+  to: bigint,
+): Promise<Told> {
   const told: Told = { transactions: new Map(), counts: new Map(), earliestMs: null }
   const reader = new PgoutputReader()
   const { promise: isOver, resolve, reject } = Promise.withResolvers<void>()
@@ -160,7 +167,7 @@ async function readLog(config: ChangesConfig, slot: string, begins: bigint, from
       const isOurs = prefix === EVENT_PREFIX || prefix === CONTEXT_PREFIX
       // Context is no change; a message that is none is recorded as such.
       if (!isTransactional || !isOurs) return
-      const found = readMessage(prefix, content, said)
+      const found = readMessage(prefix, content, said, encoding)
       if ('joined' in found) said = found.joined
       else count('message')
     } else if (message.kind !== 'none') count(`${message.kind} ${message.relation.schema}.${message.relation.name}`)

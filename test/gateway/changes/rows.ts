@@ -272,6 +272,26 @@ test('what an application says is committed with its transaction or not at all, 
   expect(JSON.stringify(events)).not.toMatch(/never|rolled back|not for us/)
 })
 
+test('what an application says is read in the encoding of the database', async () => {
+  const made = await world('create table a (id text primary key)', {}, 'LATIN1')
+  const recorder = await made.start()
+  await made.client.query('begin')
+  await contextIn(made.client, { actor: { type: 'user', id: 'José' } })
+  await made.client.query(`insert into a values ('ä')`)
+  await recordIn(made.client, { action: 'a.b', actor: { type: 'user', id: 'André' }, metadata: { by: 'Àÿ' } })
+  // The bytes of an application are as it made them.
+  await made.client.query(`select pg_logical_emit_message(true, 'killick', $1::bytea)`, [
+    Buffer.from('{"action":"a.c","actor":{"type":"user","id":"€"}}'),
+  ])
+  await made.client.query('commit')
+  await made.finish(recorder)
+  const events = await made.events()
+  expect(ofAction(events, 'changes.insert')[0]).toMatchObject({ actor: { id: 'José' }, changes: [{ after: 'ä' }] })
+  expect(ofAction(events, 'a.b')[0]).toMatchObject({ actor: { id: 'André' }, metadata: { by: 'Àÿ' } })
+  expect(ofAction(events, 'a.c')[0].actor.id).toBe('€')
+  expect(ofAction(events, 'changes.message.invalid')).toEqual([])
+})
+
 /** Runs a transaction of each library: rows, context and event in it. @returns by name, what does it */
 async function clients(client: pg.Client, url: string, modules: string) {
   // biome-ignore lint/suspicious/noExplicitAny: they are not installed where this is compiled
@@ -444,7 +464,7 @@ test('a transaction can be one event, and one that is too long says at its end h
   await client.query('insert into a select i, i from generate_series(10, 609) i')
   await made.finish(recorder)
   recorder = await made.start({ group: 'row' })
-  await client.query(`update a set x = 'new' where id >= 10`)
+  await client.query(`begin; update a set x = 'new' where id >= 10; truncate a; truncate a; commit`)
   await made.finish(recorder)
   const events = await made.events()
   const [first, last, ...long] = ofAction(events, 'changes.transaction')
@@ -472,7 +492,7 @@ test('a transaction can be one event, and one that is too long says at its end h
   const commits = ofAction(events, 'changes.commit').map(({ metadata }) => metadata.changes)
   expect(commits.map(({ counts, changes, index }) => ({ counts, changes, index }))).toEqual([
     { counts: { 'insert public.a': 600 }, changes: 600, index: 601 },
-    { counts: { 'update public.a': 600 }, changes: 600, index: 601 },
+    { counts: { 'update public.a': 600, 'truncate public.a': 2 }, changes: 602, index: 603 },
   ])
   const updates = ofAction(events, 'changes.update')
   expect(updates.map(({ metadata }) => metadata.changes.index)).toEqual(Array.from({ length: 600 }, (_, i) => i + 1))

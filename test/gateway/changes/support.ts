@@ -38,8 +38,13 @@ export const postgres = {
     between()
     cluster = await begin(postgres.folder)
   },
-  /** URL of a fresh database. */
-  database: (): Promise<string> => cluster.databaseUrl(`changes_${++made}`),
+  /** URL of a fresh database. @param encoding default: UTF8 */
+  async database(encoding = 'UTF8'): Promise<string> {
+    const name = `changes_${++made}`
+    if (encoding !== 'UTF8')
+      await postgres.query(`create database ${name} template template0 locale 'C' encoding '${encoding}'`)
+    return cluster.databaseUrl(name)
+  },
   async query(sql: string): Promise<pg.QueryResult> {
     const client = new pg.Client({ connectionString: await cluster.databaseUrl('postgres') })
     await client.connect()
@@ -68,10 +73,13 @@ export type World = {
 
 let worlds = 0
 
-/** A database with tables, a key, a spool and a configuration. Nothing leaves the spool, so all of it can be read there. */
-export async function world(tables: string, more: JsonObject = {}): Promise<World> {
+/**
+ * A database with tables, a key, a spool and a configuration. Nothing leaves the spool, so all of it can be read there.
+ * @param encoding of the database
+ */
+export async function world(tables: string, more: JsonObject = {}, encoding?: string): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'killick-changes-'))
-  const url = await postgres.database()
+  const url = await postgres.database(encoding)
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   await client.query(tables)

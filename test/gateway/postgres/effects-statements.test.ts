@@ -271,6 +271,11 @@ describe('facts of single kinds', () => {
     expect(effectOf('select now()').sinceVersion).toBe(undefined)
     expect(effectOf('select now(), regexp_like(a, b), any_value(c) from t').sinceVersion).toBe(16)
     expect(effectOf('explain select uuidv7()').sinceVersion).toBe(18)
+    for (const call of ['json_object()', 'json_array(a)', 'json_arrayagg(a)'])
+      expect(effectOf(`select ${call} from t`).sinceVersion).toBe(16)
+    const ofJson = ['json(a)', 'json_scalar(a)', 'json_serialize(a)', "json_exists(a, '$')", "json_value(a, '$')"]
+    for (const call of [...ofJson, "json_query(a, '$')", 'merge_action()'])
+      expect(effectOf(`select ${call} from t`).sinceVersion).toBe(17)
   })
 
   it('columns, with the table where the statement tells it', () => {

@@ -115,7 +115,10 @@ export type StatementEffect = {
   readonly calls?: readonly string[]
   /** A name in it is looked up along search_path. */
   readonly usesSearchPath?: boolean
-  /** The major version in which its newest function became PostgreSQL's own: on an older server the name is somebody else's. Absent: 14 or before. */
+  /**
+   * The major version in which its newest function, or what is written as one, became PostgreSQL's own: on an older server the name is
+   * somebody else's. Absent: 14 or before.
+   */
   readonly sinceVersion?: number
   readonly transaction?: TransactionStep
   /** What it sets: a name in lower case, and the value; null for the default, and for a value that the text does not show. `all` for RESET ALL. */

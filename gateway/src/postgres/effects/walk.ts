@@ -155,6 +155,17 @@ VISITS.FuncCall = (node, scope, draft) => {
   walkRest(node, ['funcname'], scope, draft)
 }
 
+/** What became part of the grammar in a version: an older server reads the same text as a call of somebody's function. */
+const CALLS_BEFORE: { [type: string]: number } = {
+  ...{ JsonObjectConstructor: 16, JsonArrayConstructor: 16, JsonArrayAgg: 16 },
+  ...{ JsonParseExpr: 17, JsonScalarExpr: 17, JsonSerializeExpr: 17, JsonFuncExpr: 17, MergeSupportFunc: 17 },
+}
+for (const [type, version] of Object.entries(CALLS_BEFORE))
+  VISITS[type] = (node, scope, draft) => {
+    draft.sinceVersion = Math.max(draft.sinceVersion, version)
+    walk(node, scope, draft)
+  }
+
 VISITS.A_Expr = (node, scope, draft) => {
   if (/^AEXPR_OP/.test(String(node.kind))) operator(node.name, draft)
   else draft.usesSearchPath = true

@@ -156,9 +156,13 @@ test('in words: what was executed and not committed does not read as done, and w
     await client.query('select 2')
     // Of what comes later an event says nothing: so all in one.
     await client.query('begin; insert into t values (4); rollback')
+    const fails = (text: string) => expect(client.query(text)).rejects.toMatchObject({ code: '22012' })
+    await fails('begin; insert into t values (7); commit; select 1/0')
+    await fails('do $$ begin commit; perform 1/0; end $$')
+    await fails('insert into t values (8); select 1/0')
     await client.query('begin; insert into t values (5)')
   })
-  const told = (await it.events()).slice(-10).map((event) =>
+  const told = (await it.events()).slice(-16).map((event) =>
     tellStep(event)
       .map((each) => (typeof each === 'string' ? each : each.said))
       .join(''),
@@ -166,5 +170,10 @@ test('in words: what was executed and not committed does not read as done, and w
   // They share an event if they come within a tenth of a second.
   expect(told.join('\n')).toMatch(/^select 1(; select 2 \(2 statements\))?$/m)
   expect(told).toContain('BEGIN, rolled back; INSERT 0 1, 1 row, rolled back; ROLLBACK, rolled back')
+  expect(told.filter((each) => each.startsWith('error'))).toEqual([
+    'error 22012 division by zero; before it, and not undone: BEGIN; INSERT 0 1, 1 row; COMMIT',
+    'error 22012 division by zero, perhaps committed in part',
+    'error 22012 division by zero',
+  ])
   expect(told.at(-1)).toBe('the session ends, by client, what was open in it is rolled back')
 })

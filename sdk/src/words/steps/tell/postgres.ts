@@ -46,15 +46,32 @@ const UNDONE: Readonly<Record<string, string>> = {
 const answer: Teller = ({ fields: { error } }, { known }) => {
   const message = member(error, 'message')
   if (typeof message === 'string')
-    return ['error ', ...(typeof known.sqlstate === 'string' ? [said(known.sqlstate), ' '] : []), said(message)]
+    return [
+      ...['error ', ...(typeof known.sqlstate === 'string' ? [said(known.sqlstate), ' '] : []), said(message)],
+      ...keptOf(known),
+    ]
   const { outcomes, results } = known
   const list = [outcomes, results].find((each) => Array.isArray(each))
   if (!Array.isArray(list)) return known.tag === undefined && known.rows === undefined ? ['answer'] : resultOf(known)
-  const told = list
-    .slice(0, 3)
-    .flatMap((each, i): ToldStep => [i === 0 ? '' : '; ', ...resultOf(isObject(each) ? each : {})])
-  return [...told, ...(list.length > 3 ? [` and ${list.length - 3} more`] : [])]
+  return resultsOf(list)
 }
+
+const resultsOf = (list: readonly JsonValue[]): ToldStep => [
+  ...list.slice(0, 3).flatMap((each, i): ToldStep => [i === 0 ? '' : '; ', ...resultOf(isObject(each) ? each : {})]),
+  ...(list.length > 3 ? [` and ${list.length - 3} more`] : []),
+]
+
+/** What is not undone of a text that has failed: what a COMMIT in it ended, or what may have committed by itself. */
+function keptOf({ results, transaction }: JsonObject): ToldStep {
+  const kept = Array.isArray(results) ? results.filter((each) => KEPT.has(stateOf(each))) : []
+  return [
+    ...(kept.length > 0 ? ['; before it, and not undone: ', ...resultsOf(kept)] : []),
+    ...(stateOf({ transaction: transaction ?? null }) === 'unknown' ? [', perhaps committed in part'] : []),
+  ]
+}
+
+const KEPT: ReadonlySet<string> = new Set(['committed', 'prepared', 'unknown'])
+const stateOf = (result: JsonValue): string => String(member(member(result, 'transaction'), 'state'))
 
 /** In observe mode: each text once, and how many statements they were. */
 const observed: Teller = ({ fields: { statement } }, { known: { statements } }) => {

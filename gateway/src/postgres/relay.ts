@@ -10,7 +10,7 @@ import { openRecorderThread } from '../sessions/thread.ts'
 import { startAdmin } from './admin.ts'
 import { POSTGRES_FIELDS, type PostgresConfig } from './config.ts'
 import { type DoorTls, meet, type Visitor } from './door.ts'
-import { loadParser } from './effects/index.ts'
+import { cutName, loadParser } from './effects/index.ts'
 import { type Identity, PostgresEvents, type PostgresFacts } from './events.ts'
 import { type OwnError, printError } from './messages.ts'
 import { makePostgresMetrics, type PostgresMetrics } from './metrics.ts'
@@ -298,9 +298,9 @@ function farewell(socket: Visitor['socket'], lastWords: Buffer = Buffer.alloc(0)
 }
 
 const identityOf = ({ user, database }: Readonly<Record<string, string>>, address: string): Identity => ({
-  ...{ user: user!, address },
-  // As the server has it.
-  database: database || user!,
+  // As the server has them.
+  ...{ user: cutName(user!), address },
+  database: cutName(database || user!),
 })
 
 /** What does not work as it would without the relay, so that nobody has to find out. */

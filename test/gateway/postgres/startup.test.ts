@@ -33,3 +33,18 @@ test('any other setting is none of that', async () => {
   const refused = (await it.events()).map(seen).filter(({ action }) => action === 'postgres.session.refused')
   expect(refused.map(({ known }) => known.code)).toEqual(Array(5).fill('postgres_denied'))
 })
+
+test('user and database are those of the server: it keeps 63 bytes of a name', async () => {
+  await it.events()
+  const [user, database] = ['u'.repeat(63), 'd'.repeat(63)]
+  const rule = { name: 'long', does: ['identity'], users: [user], databases: [database] }
+  await it.start({ policy: { rules: [rule] } })
+  const longer = { user: `${user}-more`, database: `${database}-more`, options: '-c role=pg_monitor' }
+  await expect(
+    it.with(async () => {}, { ...longer, connectionString: undefined, ...portOf(it) }),
+  ).rejects.toMatchObject({
+    code: '42501',
+  })
+})
+
+const portOf = ({ relay }: World) => ({ host: '127.0.0.1', port: relay.port })

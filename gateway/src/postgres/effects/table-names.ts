@@ -13,7 +13,7 @@ export function parseName(name: string): string[] | null {
   for (;;) {
     const found = /^\s*(?:"((?:[^"]|"")+)"|([^\s".]+))\s*(\.|$)/.exec(rest)
     if (found === null) return null
-    parts.push(cut(found[1] === undefined ? folded(found[2]!) : found[1].replaceAll('""', '"')))
+    parts.push(cutName(found[1] === undefined ? folded(found[2]!) : found[1].replaceAll('""', '"')))
     if (found[3] === '') return parts
     rest = rest.slice(found[0].length)
   }
@@ -25,7 +25,8 @@ const folded = (part: string): string => part.replace(/[A-Z]+/g, (letters) => le
 /** The bytes that PostgreSQL keeps of a name. */
 const MAX_BYTES = 63
 
-function cut(part: string): string {
+/** A name as PostgreSQL keeps it: it cuts longer ones, and takes them for the same. */
+export function cutName(part: string): string {
   if (part.length * 3 <= MAX_BYTES) return part
   const bytes = Buffer.from(part)
   let end = Math.min(bytes.length, MAX_BYTES)

@@ -19,7 +19,7 @@ import {
 import { type Naming, UNCERTAIN } from './names.ts'
 import { parameterShown } from './parameters.ts'
 import type { Portal, Prepared, PreparedNames } from './prepared.ts'
-import { type Reading, readStatement, type SqlText, shownEffects, textShown } from './sql-text.ts'
+import { type Reading, readStatement, type SqlText, shownEffects, textShown, whyReadAgain } from './sql-text.ts'
 import { newWork, type ObservedRead, type Op, pending, type Work } from './work.ts'
 
 /** What one session counts. */
@@ -217,8 +217,9 @@ export class Asking {
     const prepared = this.#knowsName(preparedName) ? this.#names.statement(preparedName) : undefined
     if (prepared === UNCERTAIN) return false
     const { cursors } = this.#names
+    const why = prepared === undefined ? [] : whyReadAgain(prepared.statement, this.#reading)
     const portal: Portal = {
-      ...{ name, prepared: prepared ?? null, preparedName, parameters, formats, cursors, isBegun: false },
+      ...{ name, prepared: prepared ?? null, preparedName, parameters, formats, why, cursors, isBegun: false },
     }
     const naming = this.#names.portals.ask(name, portal, this.#names.segment)
     if (!this.#knowsName(name)) this.#names.cursors += 1
@@ -242,7 +243,9 @@ export class Asking {
 
   /** The intent of what is prepared, bound or described, and not executed. */
   #beginStep({ step, frame, name, prepared, portal }: AskedStep): { work: Work; begun: Promise<unknown> } {
-    const asked = askedOf(prepared?.statement ?? null, 'extended', frame)
+    const statement = prepared?.statement ?? null
+    const why = portal?.why ?? (statement === null ? [] : whyReadAgain(statement, this.#reading))
+    const asked = withWhy(askedOf(statement, 'extended', frame), why)
     const known: JsonObject = {
       step,
       ...(portal !== null && portal.name !== '' && { portal: portal.name.slice(0, 200) }),
@@ -295,7 +298,7 @@ export class Asking {
     const isOther = portal !== undefined && name !== '' && portal.cursors < this.#names.cursors
     const asked = this.#asked(prepared?.statement ?? null, 'extended', frame, prepared?.name ?? '', isOther)
     if (asked === UNCERTAIN) return false
-    this.#ask({ ...asked, known, parameters }, portal)
+    this.#ask({ ...withWhy(asked, portal?.why ?? []), known, parameters }, portal)
     return true
   }
 
@@ -346,6 +349,7 @@ export class Asking {
       if (prepared === undefined || prepared.statement.doubts < this.#reading.doubts) why.add('prepared_name')
       else why.delete('execute')
       for (const each of prepared?.statement.unknownWhy ?? []) why.add(each)
+      if (prepared !== undefined) for (const each of whyReadAgain(prepared.statement, this.#reading)) why.add(each)
       effects.push(...(prepared?.statement.effects ?? []))
     }
     if (effects.length === statement.effects.length && why.size === asked.unknownWhy.length) return asked
@@ -538,6 +542,12 @@ function askedOf(statement: SqlText | null, protocol: Asked['protocol'], frame: 
   if (statement === null) return { ...{ action: 'statement', protocol, statement, frame }, ...OF_A_NAME }
   const { effects, isFullyKnown, unknownWhy } = statement
   return { action: 'statement', protocol, statement, frame, effects, isFullyKnown, unknownWhy }
+}
+
+/** With more reasons why it is not fully known. */
+function withWhy(asked: Asked, more: readonly string[]): Asked {
+  if (more.length === 0) return asked
+  return { ...asked, unknownWhy: [...new Set([...asked.unknownWhy, ...more])], isFullyKnown: false }
 }
 
 /** What is known of a statement that was prepared where this session did not see it. */

@@ -14,6 +14,8 @@ export type Portal = {
   readonly parameters: readonly (Buffer | null)[]
   /** Formats as Bind has them: none, one for all, or one for each. */
   readonly formats: readonly number[]
+  /** Why its statement may do something else than when it was prepared, as it was when it was bound. */
+  readonly why: readonly string[]
   /** `cursors` of the session when it was bound. */
   readonly cursors: number
   /** Whether it was executed before. */

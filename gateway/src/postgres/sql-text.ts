@@ -72,10 +72,16 @@ function whyUnsettled(text: Buffer, read: string, isOfUtf8: boolean, reading: Re
   const isOfOther = reading.encoding !== 'UTF8' || !isOfUtf8 || isUnsettled
   if (isOfOther && (read.length !== text.length || !isOfUtf8)) why.push('encoding')
   if ((!reading.isStandard || isUnsettled) && read.includes('\\')) why.push('standard_conforming_strings')
-  if ((reading.hasSearchPath || isUnsettled) && known.usesSearchPath) why.push('search_path')
+  if (hasOtherPath(reading) && known.usesSearchPath) why.push('search_path')
   if (known.sinceVersion > reading.version) why.push('server_version')
   return why
 }
+
+const hasOtherPath = ({ hasSearchPath, isUnsettled }: Reading): boolean => hasSearchPath || isUnsettled
+
+/** Why a prepared text may do something else now than when it was prepared: the server looks names up again if `search_path` was set since. */
+export const whyReadAgain = ({ effects }: SqlText, reading: Reading): readonly string[] =>
+  hasOtherPath(reading) && summed(effects).usesSearchPath ? ['search_path'] : []
 
 /** What the effects of a text say together. */
 type Summed = {

@@ -108,6 +108,40 @@ test('a name that was given anew where nobody saw it is not believed', async () 
   ])
 })
 
+test('what was prepared is read again by the server once search_path is another', async () => {
+  const text = "select lower('X')"
+  const set = 'set search_path = elsewhere, pg_catalog'
+  const { types, found, steps } = await asks(
+    [parse('p', text), message('S')],
+    [message('Q', `prepare q as ${text}`)],
+    [...bind('p'), message('S')],
+    [message('Q', set)],
+    [...bind('p'), message('S')],
+    [message('Q', 'execute q')],
+    [message('D', Buffer.from('Sp\0')), message('S')],
+    [message('Q', 'reset search_path')],
+    [...bind('p'), message('S')],
+    // What was bound before is what it was.
+    [
+      parse('s', set),
+      message('B', 'early', 'p', 0, 0, 0),
+      ...bind('s'),
+      message('E', 'early', NO_LIMIT),
+      ...bind('p'),
+      message('S'),
+    ],
+  )
+  expect(types.at(-1)).toBe('122C' + 'DC' + '2DCSZ')
+  expect(found.map(([, why]) => why)).toEqual([
+    ...[[], [], [], ['search_path'], ['search_path'], [], []],
+    ...[[], [], ['search_path']],
+  ])
+  expect(steps.map(({ intent }) => [intent.known.step, intent.known.unknownWhy])).toContainEqual([
+    'describe',
+    ['search_path'],
+  ])
+})
+
 test('a portal whose name a cursor of SQL may have by now is not believed', async () => {
   const portal = (name: string) => message('B', name, '', 0, 0, 0)
   const execute = (name: string) => message('E', name, NO_LIMIT)

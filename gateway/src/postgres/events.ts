@@ -57,12 +57,13 @@ export class PostgresEvents {
 
   /** The session sets something; `all` and null: everything is as at its beginning. `isLocal`: up to the end of its transaction. */
   set(name: string, value: string | null, isLocal: boolean): void {
-    if (name === 'all') this.#said = {}
-    else if (name !== 'killick.actor' && name !== 'killick.reason') return
-    else {
-      if (isLocal) this.#before ??= this.#said
-      this.#said = { ...this.#said, [name]: value === '' ? null : value }
-    }
+    if (name !== 'all' && name !== 'killick.actor' && name !== 'killick.reason') return
+    const added = (said: Readonly<Record<string, string | null>>) =>
+      name === 'all' ? {} : { ...said, [name]: value === '' ? null : value }
+    if (isLocal) this.#before ??= this.#said
+    // What is not for the transaction only outlives it, also behind what is.
+    else if (this.#before !== null) this.#before = added(this.#before)
+    this.#said = added(this.#said)
     this.#refresh()
   }
 

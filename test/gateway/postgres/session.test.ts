@@ -90,6 +90,13 @@ beforeAll(async () => {
     await client.query('discard all')
     await client.query('select 5')
   }, as('claims'))
+  await it.with(async (client) => {
+    await client.query("set killick.actor = 'eve'")
+    await client.query("begin; set local killick.actor = 'ada'; set killick.actor = 'bob'; commit")
+    await client.query('select 6')
+    await client.query("begin; set local killick.actor = 'ada'; reset all; commit")
+    await client.query('select 7')
+  }, as('claims for a while'))
 
   await it.with(async (client) => {
     const notes: string[] = []
@@ -191,6 +198,9 @@ test('killick.actor and killick.reason stand in the context until they are reset
   expect(said('select 3')).toEqual(['ada', 'ticket 7'])
   expect(said('select 4')).toEqual([undefined, 'ticket 7'])
   expect(said('select 5')).toEqual([undefined, undefined])
+  // A plain SET, or RESET, outlives the transaction, also behind one that does not.
+  expect(find('claims for a while', 'select 6').context.claimedActor.id).toBe('bob')
+  expect(find('claims for a while', 'select 7').context.claimedActor).toBeUndefined()
   expect(find('claims', 'select 4').metadata.reason).toBe('because')
   expect(find('claims', 'select 1').context.claimedActor.vouchedBy).toBe('session')
   expect(find('claims', 'select 1').actor.type).toBe('database-user')

@@ -17,7 +17,9 @@ export type DoorTls = { readonly context: SecureContext } | 'passthrough' | null
 
 /** A client may ask for GSS encryption, then for TLS, and then begins. */
 const MAX_PACKETS = 3
-const [YES, NO] = [Buffer.from('S'), Buffer.from('N')]
+const YES = Buffer.from('S')
+/** The answer to a question for encryption that there is not. */
+export const NO = Buffer.from('N')
 
 /**
  * Resolves when the connection has said what it wants; with TLS that goes through, at the question for it.

@@ -7,7 +7,7 @@ import { notRecorded } from './asking.ts'
 import type { PostgresFacts } from './events.ts'
 import { printError } from './messages.ts'
 
-/** Resolves when the connection is over. @param parts `packet` is the client's question for TLS, which the server answers */
+/** Resolves when the connection is over. @param parts `packet` is the client's question for TLS, to which the server has said yes */
 export async function passThrough({
   client,
   server,
@@ -30,7 +30,6 @@ export async function passThrough({
     return
   }
   const counts = { bytesFromClient: packet.length, bytesFromServer: 0 }
-  server.write(packet)
   const counted = (name: keyof typeof counts) =>
     new Transform({
       transform(chunk: Buffer, _, done) {

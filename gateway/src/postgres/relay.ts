@@ -9,14 +9,14 @@ import { SessionRecording } from '../sessions/recording.ts'
 import { openRecorderThread } from '../sessions/thread.ts'
 import { startAdmin } from './admin.ts'
 import { POSTGRES_FIELDS, type PostgresConfig } from './config.ts'
-import { type DoorTls, meet, type Visitor } from './door.ts'
-import { cutName, loadParser } from './effects/index.ts'
+import { type DoorTls, meet, NO, type Visitor } from './door.ts'
+import { cutName, loadParser, mayDeny } from './effects/index.ts'
 import { type Identity, PostgresEvents, type PostgresFacts } from './events.ts'
 import { type OwnError, printError } from './messages.ts'
 import { makePostgresMetrics, type PostgresMetrics } from './metrics.ts'
 import { passThrough } from './passthrough.ts'
 import { RefusedConnections } from './refused.ts'
-import { connectServer, type ServerConnection, ServerUnreachable } from './server-connection.ts'
+import { connectServer, offersTls, type ServerConnection, ServerUnreachable } from './server-connection.ts'
 import { LINGER_MS, PostgresSession } from './session.ts'
 import { decideStartup, settingsOf } from './startup-settings.ts'
 
@@ -99,7 +99,7 @@ class Relay {
     return state === 'halted' || state === 'closed' ? `Nothing can be recorded: ${lastError ?? state}` : null
   }
 
-  #take(socket: Socket): void {
+  #take(socket: Socket, tls: DoorTls = this.#tls): void {
     socket.on('error', () => {})
     if (this.#halfOpen.size >= this.#config.limits.halfOpen) {
       const [oldest] = this.#halfOpen
@@ -108,7 +108,7 @@ class Relay {
     }
     this.#halfOpen.add(socket)
     const address = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`
-    meet(socket, this.#tls, this.#config.limits.startupMs)
+    meet(socket, tls, this.#config.limits.startupMs)
       .finally(() => this.#halfOpen.delete(socket))
       .then(
         (visitor) => this.#serve(visitor, address),
@@ -152,8 +152,17 @@ class Relay {
       const server = await connectServer(
         packet.kind === 'tls' ? { ...this.#config, server: { ...this.#config.server, tls: null } } : this.#config,
       )
-      if (packet.kind === 'tls') await this.#passThrough(socket as Socket, packet.packet, server.socket, address)
-      else
+      if (packet.kind === 'tls') {
+        if (await offersTls(server.socket, packet.packet, limits.startupMs))
+          await this.#passThrough(socket as Socket, packet.packet, server.socket, address)
+        else {
+          // What the client says now can be read by anybody, so by this too.
+          server.socket.destroy()
+          socket.write(NO)
+          this.#sessions.delete(place)
+          this.#take(socket as Socket, null)
+        }
+      } else
         await this.#session({
           client: socket,
           isSecure,
@@ -304,9 +313,11 @@ const identityOf = ({ user, database }: Readonly<Record<string, string>>, addres
 })
 
 /** What does not work as it would without the relay, so that nobody has to find out. */
-function aboutTls({ tls, server }: PostgresConfig): string[] {
+function aboutTls({ tls, server, policy }: PostgresConfig): string[] {
   if (tls === 'passthrough')
-    return ['TLS passes through: of such connections only the beginning and the end are recorded']
+    return [
+      `TLS passes through: of such connections only the beginning and the end are recorded${mayDeny(policy) ? ', and the policy does not apply to them' : ''}`,
+    ]
   if (tls === null && server.tls === null) return []
   const ends = tls === null ? [] : ['TLS of clients ends here: the server sees no certificates of clients']
   if (server.tls === null) return ends

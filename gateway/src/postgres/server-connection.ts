@@ -53,6 +53,23 @@ function readsToTheEnd(socket: Duplex): void {
   }
 }
 
+/** Passes a client's question for TLS on. @returns whether the server says yes; then its answer can be read once more @throws ServerUnreachable */
+export async function offersTls(socket: Duplex, question: Buffer, ms: number): Promise<boolean> {
+  const signal = AbortSignal.timeout(ms)
+  try {
+    socket.write(question)
+    const answer = await happens<Buffer>(socket, 'data', signal)
+    socket.pause()
+    if (answer[0] !== YES) return false
+    socket.unshift(answer)
+    return true
+  } catch (error) {
+    throw new ServerUnreachable(signal.aborted ? 'It did not answer in time.' : (error as Error).message)
+  }
+}
+
+const YES = 'S'.charCodeAt(0)
+
 async function secured(
   socket: Socket,
   { ca, name, verify }: NonNullable<PostgresConfig['server']['tls']>,
@@ -62,7 +79,7 @@ async function secured(
   const answer = await happens<Buffer>(socket, 'data', signal)
   socket.pause()
   // More than the one byte would be bytes that nobody has protected.
-  if (answer.length !== 1 || answer[0] !== 'S'.charCodeAt(0)) throw new Error('It does not offer TLS.')
+  if (answer.length !== 1 || answer[0] !== YES) throw new Error('It does not offer TLS.')
   const secure = connectTls({
     ...{ socket, rejectUnauthorized: verify, ALPNProtocols: ['postgresql'] },
     // An address is no name of TLS.

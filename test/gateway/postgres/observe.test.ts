@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { findTool } from '../../../scripts/lib/tools.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { seen, statements, type Told, type World, world } from './support.ts'
@@ -81,20 +82,67 @@ test('metrics and health; a relay that is stopped lets sessions end what they ar
 
 test('TLS that goes through to the server: only the beginning and the end are recorded', async () => {
   await it.events()
-  await it.start({ tls: { passthrough: true } })
-  expect(it.said.at(-1)).toMatch(/TLS passes through/)
-  const [host, port] = it.relay.address.split(':') as [string, string]
-  const socket = connect(Number(port), host)
-  socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]))
-  // The answer is the server's own: this one speaks no TLS.
-  expect(`${await new Promise((resolve) => socket.once('data', resolve))}`).toBe('N')
-  socket.destroy()
-  const plain = await it.with((client) => client.query('select 1 as one'))
-  expect(plain.rows).toEqual([{ one: 1 }])
+  // Of a server that speaks TLS no more is seen here than that.
+  const server = createServer((socket) => {
+    socket.once('data', () => {
+      socket.write('S')
+      socket.once('data', (hello) => socket.write(hello))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  await it.start({
+    tls: { passthrough: true },
+    server: { host: '127.0.0.1', port: (server.address() as AddressInfo).port },
+  })
+  expect(it.said.at(-1)).toMatch(/TLS passes through.*recorded$/)
+  const socket = await asksForTls()
+  expect(await answer(socket)).toBe('S')
+  socket.write('what nobody can read')
+  expect(await answer(socket)).toBe('what nobody can read')
+  socket.end()
+  await once(socket, 'close')
   const passed = (await it.events()).map(seen).filter(({ known }) => known.isPassedThrough)
   await it.start()
   expect(passed).toMatchObject([{ action: 'postgres.session.start', actor: { type: 'database-client' } }])
 })
+
+test('where the server has no TLS that could go through, a client that asks for it is recorded in full', async () => {
+  const isPassed = ({ known }: { known: Told }) => known.isPassedThrough
+  const before = (await it.events()).map(seen).filter(isPassed)
+  await it.start({ tls: { passthrough: true }, policy: { rules: [{ name: 'no-ddl', does: ['ddl'] }] } })
+  expect(it.said.at(-1)).toMatch(/policy does not apply/)
+  const socket = await asksForTls()
+  expect(await answer(socket)).toBe('N')
+  socket.destroy()
+  // As libpq does by default: it goes on without.
+  const stream = await asksForTls()
+  expect(await answer(stream)).toBe('N')
+  const config = {
+    stream: () => Object.assign(stream, { connect: () => void setImmediate(() => stream.emit('connect')) }),
+  }
+  await it.with(async (client) => {
+    await client.query('select 1 as one')
+    await expect(client.query('create table sneaky (id int)')).rejects.toMatchObject({ code: '42501' })
+  }, config)
+  const events = (await it.events()).map(seen)
+  await it.start()
+  expect(events.filter(isPassed)).toEqual(before)
+  expect(JSON.stringify(events.map(({ statement, outcome }) => [statement, outcome]))).toContain(
+    '["create table sneaky (id int)","denied"]',
+  )
+})
+
+/** A connection that has asked for TLS. */
+async function asksForTls(): Promise<Socket> {
+  const [host, port] = it.relay.address.split(':') as [string, string]
+  const socket = connect(Number(port), host)
+  socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]))
+  return socket
+}
+
+const answer = async (socket: Socket): Promise<string> =>
+  `${await new Promise((resolve) => socket.once('data', resolve))}`
 
 test.runIf(findTool('psql') !== null)('psql does not notice', async () => {
   const run = promisify(execFile)

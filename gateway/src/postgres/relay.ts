@@ -145,17 +145,25 @@ class Relay {
         ? decideStartup(this.#config.policy, identityOf(packet.parameters, address), packet.parameters)
         : null
     if (denial !== null) return refuse({ code: 'postgres_denied', why: `${denial.rule}: ${denial.why}` })
-    // Counted from now on, although the server has yet to be reached.
-    const place = { ended: Promise.resolve(), isIdle: true, stop: () => socket.destroy() }
+    // Counted from now on, although the server has yet to be reached. Nobody waits for that where it is stopped.
+    const place = {
+      ended: new Promise<void>(() => {}),
+      isIdle: true,
+      stop: () => {
+        socket.destroy()
+        this.#sessions.delete(place)
+      },
+    }
     this.#sessions.add(place)
     try {
       const server = await connectServer(
         packet.kind === 'tls' ? { ...this.#config, server: { ...this.#config.server, tls: null } } : this.#config,
       )
       if (packet.kind === 'tls') {
-        if (await offersTls(server.socket, packet.packet, limits.startupMs))
-          await this.#passThrough(socket as Socket, packet.packet, server.socket, address)
-        else {
+        if (await offersTls(server.socket, packet.packet, limits.startupMs)) {
+          const begins = () => this.#sessions.delete(place)
+          await this.#passThrough(socket as Socket, packet.packet, server.socket, address, begins)
+        } else {
           // What the client says now can be read by anybody, so by this too.
           server.socket.destroy()
           socket.write(NO)
@@ -229,10 +237,21 @@ class Relay {
     if (recording.unrecorded > 0) this.#say(`session ${id}: ${recording.unrecorded} events were not recorded`)
   }
 
-  async #passThrough(client: Socket, packet: Buffer, server: Visitor['socket'], address: string): Promise<void> {
+  async #passThrough(
+    client: Socket,
+    packet: Buffer,
+    server: Visitor['socket'],
+    address: string,
+    begins: () => void,
+  ): Promise<void> {
+    if (client.destroyed) return void server.destroy()
     const id = randomUUID()
     const { recording } = this.#recordingOf(id, { user: '', database: '', address })
-    await passThrough({ client, server, packet, recording, mode: this.#config.mode })
+    const ended = passThrough({ client, server, packet, recording, mode: this.#config.mode })
+    const session = { ended, isIdle: true, stop: () => client.destroy() }
+    begins()
+    this.#sessions.add(session)
+    await ended.finally(() => this.#sessions.delete(session))
   }
 
   /** Recorded before the server is told, whoever asks: the request shows no more than that it knows the key. */

@@ -3,6 +3,7 @@ import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk/core'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isOutage } from '../database/outage.ts'
 import { Refusal, SERVICE_CODES, type ServiceCode } from '../errors.ts'
+import { schemaError } from './schema-words.ts'
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
 
@@ -72,6 +73,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
 export function installProblems(app: FastifyInstance): void {
   app.decorateReply('problemCode', '')
   app.setErrorHandler(sendProblem)
+  app.setSchemaErrorFormatter(schemaError)
   app.setNotFoundHandler((request, reply) => sendProblem(new Refusal('not_found'), request, reply))
 }
 

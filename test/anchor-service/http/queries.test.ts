@@ -1,7 +1,7 @@
-// Times and cursors in requests: one rule for each, everywhere.
+// Times and cursors in requests: one rule for each, everywhere. And what is said of a request that does not fit.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newSigner, Producer, post } from '../support/producer.ts'
-import { call, READER, register, type TestService, testService } from '../support/service.ts'
+import { ADMIN, call, ERASER, READER, register, type TestService, testService } from '../support/service.ts'
 
 let service: TestService
 let eventId: string
@@ -132,5 +132,37 @@ describe('cursors', () => {
         json: { code: 'request_invalid', detail: 'The cursor is not one that this service gave.' },
       })
     }
+  })
+})
+
+describe('what does not fit', () => {
+  const CASES: [method: string, path: string, body: unknown, detail: string][] = [
+    ['GET', '/v1/events?outcome=ok', null, '`outcome` of the query must be one of `success`, `failure`, `denied`.'],
+    ['GET', '/v1/events?limit=0', null, '`limit` of the query must be at least 1.'],
+    ['GET', '/v1/events?limit=x', null, '`limit` of the query must be an integer.'],
+    ['GET', '/v1/events?sourc=x', null, 'The query takes no `sourc`.'],
+    ['GET', '/v1/events?a=1&b=1&c=1&d=1&e=1', null, 'The query takes no `a`, no `b`, no `c`, and 2 more.'],
+    ['GET', `/v1/events?${'x'.repeat(99)}=1`, null, `The query takes no \`${'x'.repeat(64)}…\`.`],
+    ['GET', '/v1/batches', null, 'The query lacks `from`.'],
+    ['GET', '/v1/proposals/abc', null, '`id` of the path must be a UUID in lower case.'],
+    ['POST', '/v1/shares', 'text', 'The body must be an object.'],
+    ['POST', '/v1/holds', {}, 'The body lacks `case` and `reason` and `covers`.'],
+    ['POST', '/v1/sources', { source: 'x', keys: [{}] }, '`keys/0` of the body lacks `jwk`.'],
+    [
+      ...['POST', '/v1/sources', { source: 'x', keys: [], heartbeat: 0 }],
+      '`heartbeat` of the body must be at least 1 or null.',
+    ],
+    [
+      ...['POST', '/v1/erasures', { fields: [''], reason: '' }],
+      '`fields` of the body must be `all` or one whose `fields/0` is a text that is not empty; `reason` of the body must be a text that is not empty.',
+    ],
+    ['POST', '/v1/erasures', { fields: 'some', reason: 'x' }, '`fields` of the body must be `all` or a list.'],
+  ] as [string, string, unknown, string][]
+
+  test.each(CASES)('%s %s %j is told in words', async (method, path, body, detail) => {
+    const token = path.startsWith('/v1/erasures') ? ERASER : method === 'POST' ? ADMIN : READER
+    const sent = body === null ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+    const { status, json } = await call(service.url, path, token, { method, ...sent })
+    expect([status, json.code, json.detail]).toEqual([400, 'request_invalid', detail])
   })
 })

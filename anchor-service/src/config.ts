@@ -165,7 +165,13 @@ export function loadConfig(given: Readonly<Record<string, string | undefined>> =
   }
 
   const dataFolder = resolve(text('KILLICK_DATA') ?? 'data')
-  const keyFile = (name: string, file: string) => resolve(text(name) ?? join(dataFolder, 'keys', file))
+  function keyFile(name: string, file: string): string {
+    const path = text(name) ?? join(dataFolder, 'keys', file)
+    // Readers name what they pin by the same variable. Taken for a path, it would begin another log, under a new key.
+    if (/^[^\s+]+\+[0-9a-f]{8}\+/.test(path)) fault(name, 'must be the path of a private key, and is a verifier key')
+    else if (/^[{["]/.test(path)) fault(name, 'must be the path of a private key, and is no path but JSON')
+    return resolve(path)
+  }
   const config: Config = {
     databaseUrl: url('DATABASE_URL', 'postgres:', 'postgresql:'),
     redisUrl: url('REDIS_URL', 'redis:', 'rediss:'),

@@ -2,6 +2,10 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { UsageError } from './command.ts'
 
+/** A path as a message names it. Who puts a private key itself in its place must not find it in a terminal or a log. */
+const shownPath = (path: string): string =>
+  /^\s*[{["]/.test(path) ? 'JSON, which is not shown here, since it may hold a private key' : path
+
 /** Text of a small file, at most 64 KiB. @throws UsageError in terms of an option */
 export function readOption(path: string, option: string, what = 'neither a key nor the path of a file'): string {
   const buffer = Buffer.alloc((64 << 10) + 1)
@@ -15,7 +19,7 @@ export function readOption(path: string, option: string, what = 'neither a key n
       closeSync(file)
     }
   } catch (error) {
-    throw new UsageError(`--${option} is ${what} that can be read (${reasonOf(error)}): ${path}`)
+    throw new UsageError(`--${option} is ${what} that can be read (${reasonOf(error)}): ${shownPath(path)}`)
   }
   if (length === buffer.length) throw new UsageError(`--${option}: ${path} is larger than 64 KiB`)
   return buffer.subarray(0, length).toString('utf8')

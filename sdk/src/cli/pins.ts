@@ -143,6 +143,10 @@ export function readLogKey(text: string): string {
   }
   if (isVkey(text)) return text
   const content = /^[^+]+\+[0-9a-f]{8}\+/.test(text) ? text : readOption(text, 'log-key').trim()
+  if (content.startsWith('{'))
+    throw new UsageError(
+      `--log-key: ${text} holds JSON, perhaps the log’s private key, which the service’s KILLICK_LOG_KEY names; the verifier key that readers pin is \`vkey\` in GET /v1/log`,
+    )
   if (!isVkey(content)) throw new UsageError('--log-key is not a verifier key, nor a file that holds one')
   return content
 }

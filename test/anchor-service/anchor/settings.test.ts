@@ -70,6 +70,9 @@ describe('all faults are named at once, without showing the key:', () => {
     [{ KILLICK_RPC_QUORUM: '3' }, /KILLICK_RPC_QUORUM must not exceed/],
     [{ KILLICK_CHAIN_ID: 'one' }, /KILLICK_CHAIN_ID must be an integer/],
     [{ KILLICK_TARGET: 'No Good' }, /KILLICK_TARGET must be/],
+    // The variable by which readers name what they pin.
+    [{ KILLICK_LOG_KEY: 'log.example/killick+0a1b2c3d+AQIDBA==' }, /KILLICK_LOG_KEY must be the path.*verifier key/],
+    [{ KILLICK_SYSTEM_KEY: JSON.stringify({ kty: 'OKP', d: KEY }) }, /KILLICK_SYSTEM_KEY must be the path.*JSON/],
     [{ KILLICK_LOG_ID: 'x', KILLICK_BUMP_AFTER_MS: '-1' }, /KILLICK_LOG_ID must be.*\n.*KILLICK_BUMP_AFTER_MS must be/],
   ])('%o', (wrong, why) => {
     expect(() => loadConfig({ ...single, ...wrong })).toThrow(why)

@@ -82,6 +82,7 @@ test.each([
   [['verify', '/does/not/exist'], /\/does\/not\/exist: there is no such file/],
   [['verify', '/tmp'], /\/tmp: it is a folder/],
   [['verify', '-', '--log-key', 'nonsense'], /--log-key/],
+  [['verify', '-', '--log-key', '{"kty":"OKP","d":"secret"}'], /^(?!.*secret).*--log-key .*JSON, which is not shown/],
   [['verify', '-', '--source-key', '{"kty":"OKP"}'], /--source-key needs the name of the source/],
   [['verify', '-', '--source-key', 'a={"kty":"OKP"}'], /--source-key/],
   [['verify', '-', '--confirmations', '-1'], /confirmations/],
@@ -98,6 +99,15 @@ test.each([
   expect([code, out]).toEqual([2, ''])
   expect(err).toMatch(message)
   expect(err).not.toMatch(/ at .*\.ts:\d+/)
+})
+
+test('a private key in the place of the log’s key is told as such, and not shown', async () => {
+  const file = join(folder(), 'log.json')
+  writeFileSync(file, '{"kty":"OKP","crv":"Ed25519","x":"x","d":"secret"}')
+  const { code, err } = await killick(['verify', '-', '--log-key', file])
+  expect(code).toBe(2)
+  expect(err).toMatch(/holds JSON, perhaps the log’s private key/)
+  expect(err).not.toContain('secret')
 })
 
 test.each(['', '{}', 'null', '[1', '{"format":"killick-proof/1"}', '\u0000'])(

@@ -7,7 +7,7 @@ import { isPlace } from '../verify/succession.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import { checkAnchorsTold } from './anchors-told.ts'
 import type { Api } from './api.ts'
-import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
+import { compareWithChain, compareWithLog, listAnchors, readHeads, untoldRoot } from './chain.ts'
 import type { AuditRestsOn } from './codes.ts'
 import { DroppedLeaves } from './dropped.ts'
 import { checkErasures, type ErasureCheck } from './erasures.ts'
@@ -15,7 +15,7 @@ import { isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
 import { checkHolds } from './holds.ts'
 import { type AuditRestart, openKeeping, statesOf } from './keeping.ts'
-import { type EarlierEntries, takeFolder } from './kept.ts'
+import { type EarlierEntries, type KeptAudit, takeFolder } from './kept.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
 import { type WalkStart, walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
@@ -237,10 +237,12 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   // What was kept waits for an audit that can read the log.
   const isKept = folder !== undefined && isReadable
   const keeping = isKept ? await openKeeping(folder, options.onlyNew ?? false, subject) : null
-  const { start = null, earlier = null } = keeping ?? {}
+  const { start = null, earlier = null, passed = [] } = keeping ?? {}
   const unread = new Set<number>()
   let from: WalkStart | null = null
-  if (earlier !== null) findings.expect('earlier', 'The log goes on from what an earlier audit has read')
+  if (earlier !== null || passed.length > 0)
+    findings.expect('earlier', 'The log goes on from what an earlier audit has read')
+  for (const { size } of passed) roots.set(size, null)
   if (start !== null && start.kept.size <= size) {
     const prefix = openPrefix(readTile, size, start.kept.size, parseHash(start.kept.root)!)
     tree.load(start.isSame ? start.kept.tree : { ...start.kept.tree, tiles: 0 })
@@ -307,7 +309,10 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
     else findings.pass(check.id, detail)
   }
   if (isRead) {
-    if (earlier !== null) await concludeEarlier(earlier, openPrefix(readTile, size, size, root), tree.root, findings)
+    const said = concludePassed(passed, size, roots, findings)
+    if (earlier !== null)
+      said.push(await concludeEarlier(earlier, openPrefix(readTile, size, size, root), tree.root, findings))
+    if (said.length > 0 && said.every((what) => what !== null)) findings.pass('earlier', said.at(-1)!)
     if (equalBytes(tree.root, root)) findings.pass('root', printHash(root))
     else
       findings.fail(
@@ -366,20 +371,47 @@ function tileReader(api: Api): ReadTile {
   return (level, index, width) => api.bytes(tilePath(level, index, width)).catch(orNull)
 }
 
-/** Says whether entries that were left out still are the log's first. @param log that the checkpoint names, by its tiles */
-async function concludeEarlier(earlier: EarlierEntries, log: Prefix, read: Hash, findings: Findings): Promise<void> {
+/**
+ * Says whether entries that were left out still are the log's first. @param log that the checkpoint names, by its tiles
+ * @returns what holds; null if it does not
+ */
+async function concludeEarlier(
+  earlier: EarlierEntries,
+  log: Prefix,
+  read: Hash,
+  findings: Findings,
+): Promise<string | null> {
   const { size, root, begun, ended } = earlier
   const isPrefix = equalBytes(read, log.root) || printHash((await log.rootAt(size)) ?? EMPTY_ROOT) === root
-  if (!isPrefix)
-    findings.fail(
-      ...(['earlier', 'rewritten'] as const),
-      `The log of ${log.size} entries does not go on from its first ${size}, as an earlier audit read them`,
-    )
-  else
-    findings.pass(
-      'earlier',
-      `${size.toLocaleString('en')} entries, read from ${begun} to ${ended}; of these the ledger’s own were taken into account again, as they were then`,
-    )
+  if (isPrefix)
+    return `${size.toLocaleString('en')} entries, read from ${begun} to ${ended}; of these the ledger’s own were taken into account again, as they were then`
+  findings.fail(
+    ...(['earlier', 'rewritten'] as const),
+    `The log of ${log.size} entries does not go on from its first ${size}, as an earlier audit read them`,
+  )
+  return null
+}
+
+/**
+ * Says whether the log still has the roots that were kept of it at other places than where this audit began.
+ * @returns of each what holds; null if it does not, or cannot be told
+ */
+function concludePassed(
+  passed: readonly KeptAudit[],
+  size: number,
+  roots: ReadonlyMap<number, Hash | null>,
+  findings: Findings,
+): (string | null)[] {
+  return passed.map((kept) => {
+    const root = roots.get(kept.size) ?? null
+    const read = `${kept.size.toLocaleString('en')} entries that were read from ${kept.begun} to ${kept.read}`
+    if (kept.size > size)
+      findings.fail('earlier', 'removed', `Of ${read}, the log has ${size} left`, { logIndex: size })
+    else if (root === null) findings.skip('earlier', 'unreadable', untoldRoot(kept.size))
+    else if (printHash(root) === kept.root) return `It begins with the ${read}, and this audit has read them again`
+    else findings.fail('earlier', 'rewritten', `The log does not begin with the ${read}`)
+    return null
+  })
 }
 
 /** Says which events are whole but for what was erased, and for what nobody can tell. */

@@ -159,7 +159,7 @@ export function compareWithLog(
   else findings.pass('anchors.log', `${anchors.length} anchors, the newest of size ${anchors.at(-1)!.size}`)
 }
 
-const untoldRoot = (size: number) =>
+export const untoldRoot = (size: number) =>
   `The root of the log’s first ${size.toLocaleString('en')} entries does not follow from what is served`
 
 /** Compares the log with the contract: each listed anchor, and the contract's own head, which no list can leave out. */

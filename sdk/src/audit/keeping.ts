@@ -32,6 +32,8 @@ export type Keeping = {
   readonly restarted: AuditRestart | null
   readonly begun: string
   readonly earlier: EarlierEntries | null
+  /** Other places of the log that were kept without a fault. Whoever reads it from its first entry on must pass them again. */
+  readonly passed: readonly KeptAudit[]
   isDue(size: number): boolean
   write(place: Omit<KeptAudit, 'origin' | 'pins' | 'checks' | 'anchors' | 'begun' | 'earlier'>): Promise<void>
   /** @param isSound whether the next audit may begin where this one kept something last */
@@ -88,6 +90,10 @@ export async function openKeeping(folderName: string, onlyNew: boolean, subject:
   const earlier = start === null ? null : start.isSame ? start.kept.earlier : earlierOf(start.kept)
   return {
     ...{ start, restarted, begun, earlier },
+    // What the log's first entries were does not hang on pins, checks or anchors.
+    passed: [current, last]
+      .filter((kept) => kept !== null)
+      .filter((kept) => kept !== start?.kept && kept.faults.length === 0),
     isDue(size) {
       if (!covered.has(size)) return false
       return size === newest || performance.now() - keptAt >= Math.max(EVERY_MS, took / MOST)

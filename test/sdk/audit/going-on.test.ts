@@ -222,6 +222,7 @@ test('an audit that was interrupted goes on at the last entry that it kept, and 
   expect(auditOutcome(whole)).toBe('passed')
   expect(whole).toMatchObject({ earlier: null, restarted: null })
   for (const at of anchored) {
+    rmSync(folder, { recursive: true })
     await interrupted(at + 5, at)
     const api = asOf()
     const result = await audit(api, { folder })
@@ -370,6 +371,7 @@ test('a log that does not go on from what was read is found, whatever it shows n
         path.startsWith('/v1/anchors') ? { anchors: listed, next: null } : api.json(path, max),
     }
   }
+  const firstNote = (await call(rewritten.url, '/checkpoint')).text
   const removed = await audit(lying(), { folder, onlyNew: true }, held)
   expect(removed.checks.find(({ id }) => id === 'earlier')).toMatchObject({ status: 'failed', reason: 'removed' })
   await send(rewritten, new Producer('billing', signer, 'other'), 12)
@@ -381,6 +383,21 @@ test('a log that does not go on from what was read is found, whatever it shows n
   const anew = await audit(hiding, { folder, onlyNew: true }, held)
   expect(anew).toMatchObject({ restarted: 'anchors', earlier: null })
   expect(failedIn(anew)).toContain('anchors.chain')
+  // Where nobody asks the contract, the folder knows: also against other pins and checks, and in a whole audit.
+  const alone = { ...held, logs: [], urls: [] }
+  const ways: [AuditOptions, Partial<AuditPins>][] = [
+    [{ onlyNew: true }, alone],
+    [{ onlyNew: true, own: [] }, alone],
+    [{ onlyNew: true }, { ...alone, sourceKeys: [{ source: 'billing', jwk: signer.jwk }] }],
+    [{}, alone],
+  ]
+  for (const [how, pinned] of ways) {
+    const result = await audit(hiding, { folder, ...how }, pinned)
+    expect(failedIn(result)).toEqual(['earlier'])
+    expect(result.checks.find(({ id }) => id === 'earlier')).toMatchObject({ reason: 'rewritten' })
+  }
+  const short: Api = { ...hiding, text: async () => firstNote }
+  expect(failedIn(await audit(short, { folder }, alone))).toContain('earlier')
   await rewritten.stop()
   rmSync(quiet.folder, { recursive: true })
 })

@@ -1,12 +1,12 @@
-import { printHash } from '@killick/sdk/core'
-import { type AnchorFacts, type AnchorState, readHistory } from '../ledger/registry/anchors.ts'
+import type { AnchorFacts } from '../ledger/registry/anchors.ts'
 import { readCheckpoint } from '../ledger/tree/checkpoints.ts'
 import { readConsistency } from '../ledger/tree/tiles.ts'
 import { Alarm } from './alarms.ts'
 import { bumpedFees, calls, explainRevert, type Fees, openingFees, RpcError } from './chain/chain.ts'
 import type { Move } from './decide.ts'
-import { type Attempt, type LogOnChain, type OpenAnchor, recordState } from './state.ts'
+import { type Attempt, type OpenAnchor, recordState } from './state.ts'
 import { durable, type StepContext } from './step-context.ts'
+import { recordTold } from './tell.ts'
 
 /** Carries out a decision about an anchor. Null: done, decide again; else what to wait for. @throws Alarm */
 export async function perform(context: StepContext, anchor: OpenAnchor, move: Move): Promise<string | null> {
@@ -15,9 +15,6 @@ export async function perform(context: StepContext, anchor: OpenAnchor, move: Mo
   if (move.move === 'broadcast') return broadcast(context, anchor, move.attempt)
   return null
 }
-
-/** A change of an anchor that counts, or counted, is an event of the ledger too. */
-const EVENTS: Partial<Record<string, string>> = { confirmed: 'anchor.commit', reorganised: 'anchor.withdraw' }
 
 async function record(context: StepContext, anchor: OpenAnchor, move: Move & { move: 'record' }): Promise<void> {
   const { ledger, place, view } = context
@@ -31,34 +28,8 @@ async function record(context: StepContext, anchor: OpenAnchor, move: Move & { m
     const confirmations = state === 'final' ? null : view.block - block + 1
     Object.assign(facts, { block, blockHash, time, gasUsed, gasPrice, confirmations })
   }
-  const wasCounted = anchor.state === 'confirmed' || anchor.state === 'final'
-  const action = state === 'confirmed' || wasCounted ? EVENTS[state] : undefined
-  await durable(context, state, async () => {
-    if (action === undefined || anchor.size === 0) return recordState(ledger.db, anchor, state, facts)
-    const history = await readHistory(ledger.db, anchor.id, anchor.seq + 1)
-    const event = describe(action, place, anchor, { seq: anchor.seq + 1, state, ...facts }, history)
-    await ledger.record(event, (db, logIndex) => recordState(db, anchor, state, facts, logIndex))
-  })
+  await durable(context, state, () => recordTold(ledger, place, anchor, state, facts))
   context.moved?.(state, sighting)
-}
-
-type StateRow = AnchorFacts & { seq: number; state: AnchorState }
-
-/** The whole row of the recorded state and a digest of the rows before it, so that an audit can compare the tables with it. */
-function describe(action: string, place: LogOnChain, anchor: OpenAnchor, row: StateRow, history: string) {
-  const { target, chainId, genesis, contract, logId } = place
-  const { size, root } = anchor
-  const known = Object.entries(row).filter(([, value]) => value !== null && value !== undefined)
-  return {
-    action,
-    actor: { type: 'service', id: 'anchor-service' },
-    targets: [{ type: 'anchor', id: `${chainId}/${contract}/${logId}/${size}` }],
-    metadata: {
-      ...{ target, chainId, genesis, contract, logId, size, root: printHash(root) },
-      ...Object.fromEntries(known),
-      history,
-    },
-  }
 }
 
 /** Signs a transaction for the anchor and stores it; it is not sent before it is stored. */

@@ -38,6 +38,9 @@ export type OpenAnchor = {
   attempts: Attempt[]
 }
 
+/** What says which anchor it is, and in which state. */
+export type AnchorOfPlace = Pick<OpenAnchor, 'id' | 'size' | 'root' | 'seq' | 'state' | 'transaction'>
+
 /** Another worker has moved this anchor meanwhile: read again. */
 export class Overtaken extends Error {
   override readonly name = 'Overtaken'
@@ -167,12 +170,48 @@ export async function recordState(
   }
 }
 
-/** Abandons the anchors on a chain that no longer exists: another chain has taken its id. */
+/** Why anchors were abandoned that their chain held. */
+const REPLACED = 'The chain was replaced by another with the same id.'
+
+/** The anchors of a place that count, smallest first. */
+export async function readCounting(db: Db, place: LogOnChain): Promise<AnchorOfPlace[]> {
+  const { rows } = await db.query(
+    `select id, size, root, seq, state, transaction from current_anchors
+     where ${KEY} and size > 0 and state in ('confirmed', 'final') order by size`,
+    key(place),
+  )
+  return rows.map((row) => ({ ...row, root: asHash(new Uint8Array(row.root)) }))
+}
+
+/** What is recorded of an anchor that does not count any more since its chain was replaced. */
+export const replacedFacts = ({ transaction }: AnchorOfPlace): AnchorFacts => ({ transaction, detail: REPLACED })
+
+/** Abandons the anchors on a chain that no longer exists, none of which counts: another chain has taken its id. */
 export async function abandonChain(db: Db, { target, chainId, genesis }: LogOnChain): Promise<void> {
   await db.query(
     `insert into anchor_states (anchor, seq, state, detail)
-     select id, seq + 1, 'abandoned', 'The chain was replaced by another with the same id.' from current_anchors
+     select id, seq + 1, 'abandoned', $4 from current_anchors
      where target = $1 and chain_id = $2 and genesis = $3 and state <> 'abandoned' on conflict do nothing`,
-    [target, chainId, genesis],
+    [target, chainId, genesis, REPLACED],
+  )
+}
+
+const GIVEN_UP = `${KEY} and state = 'abandoned' and detail = $5 and size <= $6`
+
+/** Whether anchors were abandoned because their chain was replaced, of which the chain with that first block may hold some: up to `held`. */
+export async function hasGivenUp(db: Db, place: LogOnChain, held: number): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>(
+    `select exists (select from current_anchors where ${GIVEN_UP}) as found`,
+    [...key(place), REPLACED, held],
+  )
+  return rows[0]!.found
+}
+
+/** Plans those anew. What was sent for them is still known, so one that is in its block counts again without a transaction. */
+export async function takeUpAgain(db: Db, place: LogOnChain, held: number): Promise<void> {
+  await db.query(
+    `insert into anchor_states (anchor, seq, state) select id, seq + 1, 'planned' from current_anchors where ${GIVEN_UP}
+     on conflict do nothing`,
+    [...key(place), REPLACED, held],
   )
 }

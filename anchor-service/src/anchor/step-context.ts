@@ -1,12 +1,24 @@
 import { EMPTY_ROOT, type Hash } from '@killick/sdk/core'
+import type { Db } from '../database/pool.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { readRoot } from '../ledger/tree/tiles.ts'
 import { Alarm } from './alarms.ts'
 import { type Chain, type ChainView, NoQuorum, type Sighting } from './chain/chain.ts'
 import type { ChainSigner } from './chain/signer.ts'
 import type { Waiting } from './decide.ts'
-import { abandonChain, type LogOnChain, type OpenAnchor, readLargest, readLastPlace } from './state.ts'
+import {
+  abandonChain,
+  hasGivenUp,
+  type LogOnChain,
+  type OpenAnchor,
+  readCounting,
+  readLargest,
+  readLastPlace,
+  replacedFacts,
+  takeUpAgain,
+} from './state.ts'
 import type { Target } from './target.ts'
+import { recordTold } from './tell.ts'
 
 export type WorkerDeps = {
   target: Target
@@ -36,18 +48,56 @@ export async function readContext(deps: WorkerDeps): Promise<StepContext> {
 
 /**
  * The log that the target anchors to now. A chain with the same id but another first block is another chain, unless its contract
- * holds what was anchored (then the nodes are wrong about the block). Anchors on the earlier chain are abandoned.
+ * holds what was anchored (then the nodes are wrong about the block). Anchors on the earlier chain are given up, and taken up again if it
+ * comes back: a node may have been wrong about all of it for a while.
  */
 async function findPlace(deps: WorkerDeps, { chainId, genesis, head }: ChainView): Promise<LogOnChain> {
   const { target, ledger } = deps
   const { name, contract, logId } = target
   const last = await readLastPlace(ledger.db, name, chainId)
   const place = { target: name, chainId, genesis: last?.genesis ?? genesis ?? '', contract, logId }
-  if (last === null || genesis === null || genesis === last.genesis) return place
-  const isSameLog = last.contract === contract && last.logId === logId
-  if (isSameLog && (head?.size ?? 0) >= (await readLargest(ledger.db, last))) return place
-  await durable(deps, 'abandon', () => abandonChain(ledger.db, last))
-  return { ...place, genesis }
+  if (genesis === null || genesis === last?.genesis) {
+    strange.delete(deps.chain)
+    return place
+  }
+  const found = { ...place, genesis }
+  const held = head?.size ?? 0
+  const isBack = await hasGivenUp(ledger.db, found, held)
+  if (last !== null) {
+    const largest = await readLargest(ledger.db, last)
+    const isSameLog = last.contract === contract && last.logId === logId
+    if (isSameLog && held >= largest && !(isBack && largest === 0)) return place
+    if (largest > 0 && since(deps.chain, genesis) < target.lagMs)
+      throw new Alarm('wrong_chain', `(Its first block is ${genesis}, that of what is anchored is ${last.genesis}.)`)
+    await giveUp(deps, last)
+  }
+  // The last step: until it is done, the chain is found to be back again.
+  if (isBack) await durable(deps, 'take up', () => takeUpAgain(ledger.db, found, held))
+  return found
+}
+
+/** Since when nodes have shown another first block than that of the chain with what is anchored. */
+const strange = new WeakMap<Chain, { genesis: string; at: number }>()
+
+/** How long nodes have shown this first block, ms: a node that is set up anew may show another chain for a while. */
+function since(chain: Chain, genesis: string): number {
+  const known = strange.get(chain)
+  const at = known?.genesis === genesis ? known.at : performance.now()
+  strange.set(chain, { genesis, at })
+  return performance.now() - at
+}
+
+/** Gives up what is anchored on a chain that is gone. The log tells of each anchor that counted, of the largest as the last: it says whose chain it was. */
+async function giveUp(deps: WorkerDeps, place: LogOnChain): Promise<void> {
+  const { ledger } = deps
+  const counting = await readCounting(ledger.db, place)
+  for (const anchor of counting) {
+    const also = anchor === counting.at(-1) ? (db: Db) => abandonChain(db, place) : undefined
+    await durable(deps, 'reorganised', () =>
+      recordTold(ledger, place, anchor, 'reorganised', replacedFacts(anchor), also),
+    )
+  }
+  if (counting.length === 0) await durable(deps, 'abandon', () => abandonChain(ledger.db, place))
 }
 
 /** The chain as it is, if it can be worked with. @throws Alarm */

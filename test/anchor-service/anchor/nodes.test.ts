@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openChain } from '../../../anchor-service/src/anchor/chain/chain.ts'
 import type { NodesOptions } from '../../../anchor-service/src/anchor/chain/nodes.ts'
+import { readProvingAnchors } from '../../../anchor-service/src/ledger/registry/anchors.ts'
 import { type Call, type FaultyRpc, type RpcFault, startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { anchoredSizes, history, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
 
@@ -186,6 +187,63 @@ test('what is not the first block does not name the chain', async () => {
   ])
   const { hash } = await world.chain.rpc<{ hash: string }>('eth_getBlockByNumber', ['0x0', false])
   expect(rows).toEqual([{ genesis: hash }])
+})
+
+describe('a node that shows another chain with the same id', () => {
+  /** Its first block is another, and the log in the contract is without an entry. */
+  const showOther = () => {
+    nodes[0]!.rule = ({ method, params: [asked] }) => {
+      if (method === 'eth_getBlockByNumber' && asked === '0x0')
+        return { fault: 'alter', change: (block: object) => ({ ...block, hash: `0x${'ab'.repeat(32)}` }) }
+      return method === 'eth_call' && (asked as { data: string }).data.length === 74
+        ? { fault: 'alter', change: (head: string) => head.slice(0, 66) + '0'.repeat(128) }
+        : null
+    }
+  }
+  const showTrue = () => {
+    nodes[0]!.rule = () => null
+  }
+
+  test('for a while: nothing is given up', async () => {
+    const { target, chain } = await targetOn(1)
+    await anchorsOnce(target, chain)
+    const before = await history(world, target)
+    await world.grow()
+    showOther()
+    // The node is asked for its first block once more, though it was a moment ago.
+    const patient = { ...target.target, lagMs: 60_000 }
+    for (const _ of [1, 2])
+      await expect(target.advance({ chain, target: patient })).rejects.toMatchObject({ code: 'wrong_chain' })
+    expect(await history(world, target)).toEqual(before)
+    showTrue()
+    await target.settle({ chain, target: patient })
+    expect([...(await history(world, target)).values()].flat()).not.toContain('abandoned')
+  })
+
+  test('for long: the log tells what does not count any more, and what counts again when the chain is back', async () => {
+    const { target, chain } = await targetOn(1)
+    const sizes: number[] = []
+    for (const _ of [1, 2]) {
+      sizes.push(await world.grow())
+      await target.settle({ chain })
+    }
+    const counting = async (size: number) =>
+      (await readProvingAnchors(world.store.pool, size - 1)).filter(({ logId }) => logId === target.target.logId)
+    const before = await Promise.all(sizes.map(counting))
+    await world.grow()
+    showOther()
+    await expect(target.advance({ chain })).rejects.toMatchObject({ code: 'contract_refuses' })
+    for (const size of sizes) expect((await history(world, target)).get(size)!.at(-1)).toBe('abandoned')
+    expect((await Promise.all(sizes.map(counting))).flat()).toEqual([])
+    showTrue()
+    await target.settle({ chain })
+    expect((await Promise.all(sizes.map(counting))).map(([anchor]) => ({ ...anchor, id: 0 }))).toEqual(
+      before.map(([anchor]) => ({ ...anchor, id: 0 })),
+    )
+    // Without one transaction more for them.
+    const onChain = await anchoredSizes(world, target)
+    expect([onChain.slice(0, 2), onChain.length]).toEqual([sizes, 3])
+  })
 })
 
 test('a node that names no newest block for a while is asked again', async () => {

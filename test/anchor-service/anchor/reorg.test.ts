@@ -130,9 +130,15 @@ describe('a chain that was replaced by another', () => {
       expect(await chain.deployAnchorLog()).toBe(world.contract)
       const second = await world.grow()
       await target.settle({ chain: openChain({ urls: [chain.url], timeoutMs: 5_000, maxLag: 8 }) })
-      expect(await anchoredSizes({ ...world, chain }, target)).toEqual([second])
+      // The log tells that the old one does not count any more.
+      const withdrawn = second + 1
+      expect(await anchoredSizes({ ...world, chain }, target)).toEqual([withdrawn])
       const proving = await readProvingAnchors(world.store.pool, first - 1)
-      expect(proving.filter(({ logId }) => logId === target.target.logId)).toMatchObject([{ size: second }])
+      expect(proving.filter(({ logId }) => logId === target.target.logId)).toMatchObject([{ size: withdrawn }])
+      const { events } = await searchEvents(world.store.pool, { source: 'killick', limit: 100 })
+      const told = events.filter((event) => 'fields' in event && event.fields.action === 'anchor.withdraw')
+      expect(told[0]).toMatchObject({ fields: { metadata: { size: first, state: 'reorganised' } } })
+      expect((await history(world, target)).get(first)!.slice(-2)).toEqual(['reorganised', 'abandoned'])
     } finally {
       await chain.stop()
     }

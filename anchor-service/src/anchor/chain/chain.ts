@@ -81,6 +81,7 @@ export function openChain(options: NodesOptions): Chain {
     contract: '',
     code: 'none' as ChainView['code'],
     genesis: null as string | null,
+    head: null as LogHead | null,
     readAt: Number.NEGATIVE_INFINITY,
   }
 
@@ -95,19 +96,24 @@ export function openChain(options: NodesOptions): Chain {
       nodes.agree('eth_getCode', [contract, at], kindOfCode),
       readGenesis(nodes),
     ])
-    lasting = { contract, code, genesis: genesis ?? lasting.genesis, readAt: performance.now() }
+    lasting = { ...lasting, contract, code, genesis: genesis ?? lasting.genesis, readAt: performance.now() }
     return lasting
   }
 
   return {
     async look(contract, logId, sender) {
       const { chainId, block } = await nodes.survey()
-      const [{ code, genesis }, nonce] = await Promise.all([
+      const [{ code }, nonce] = await Promise.all([
         readLasting(contract, hex(block)),
         nodes.agree('eth_getTransactionCount', [sender, hex(block)], quantity),
       ])
       const head = code === 'published' ? decodeHead(await call(contract, calls.head(logId), { block })) : null
-      return { chainId, genesis, block, code, head, nonce }
+      // A head that has moved may be another chain's: what was read with the last one does not go with it.
+      if (head?.size !== lasting.head?.size || head?.time !== lasting.head?.time) {
+        lasting = { ...lasting, head, readAt: Number.NEGATIVE_INFINITY }
+        await readLasting(contract, hex(block))
+      }
+      return { chainId, genesis: lasting.genesis, block, code: lasting.code, head, nonce }
     },
 
     finalized: (view) => finalizedBlock(nodes, view.block),

@@ -14,8 +14,8 @@ import { checkErasures, type ErasureCheck } from './erasures.ts'
 import { isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
 import { checkHolds } from './holds.ts'
-import { type AuditRestart, openKeeping, statesOf } from './keeping.ts'
-import { type EarlierEntries, type KeptAudit, takeFolder } from './kept.ts'
+import { type AuditRestart, openKeeping, type Passed, statesOf } from './keeping.ts'
+import { type EarlierEntries, takeFolder } from './kept.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
 import { type WalkStart, walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
@@ -189,7 +189,7 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   const { anchors } = listing
   const listedAt = Math.max(sizeThen, anchors.at(-1)?.size ?? 0)
   const listed = await listSources(api)
-  const { origin, size, root, isReadable } = await readCheckpoint(api, logKeys, findings)
+  const { note, origin, size, root, isReadable } = await readCheckpoint(api, logKeys, findings)
   const roots = new Map<number, Hash | null>(
     [...[...anchors, ...heads.heads].map(({ size }) => size), ...sizesOf(statements)].map((at) => [at, null]),
   )
@@ -287,6 +287,8 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   const walked = await walk().finally(() => readers.close())
   // A ledger begins with an entry of its own.
   if (isReadable && size === 0) findings.fail('checkpoint', 'absent', 'It is of a log without entries')
+  /** Whether it is all that earlier audits know of it. */
+  let isPassed = false
   const isRead = isReadable && size > 0 && tree.size === size && (start === null || from !== null)
   if (isRead) {
     await tree.finish()
@@ -312,7 +314,8 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
     const said = concludePassed(passed, size, roots, findings)
     if (earlier !== null)
       said.push(await concludeEarlier(earlier, openPrefix(readTile, size, size, root), tree.root, findings))
-    if (said.length > 0 && said.every((what) => what !== null)) findings.pass('earlier', said.at(-1)!)
+    isPassed = said.every((what) => what !== null)
+    if (said.length > 0 && isPassed) findings.pass('earlier', said.at(-1)!)
     if (equalBytes(tree.root, root)) findings.pass('root', printHash(root))
     else
       findings.fail(
@@ -334,7 +337,7 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
     const left = followed.map(({ logId }) => `The pinned log ${logId} was left: ${FOLLOWED}`)
     await compareWithChain(asked, { ...heads, heads: own }, left, size, known, findings)
   }
-  await keeping?.end(!findings.failed)
+  await keeping?.end(findings.failed || !isPassed ? null : note)
   const unpinned = [...keys.unpinned].sort()
   const restsOn: AuditRestsOn[] = []
   if (pinnedKeys.supported.length === 0) restsOn.push({ what: 'log_key' })
@@ -393,23 +396,23 @@ async function concludeEarlier(
 }
 
 /**
- * Says whether the log still has the roots that were kept of it at other places than where this audit began.
+ * Says whether the log still has the roots that are known of it from before, at other places than where this audit began.
  * @returns of each what holds; null if it does not, or cannot be told
  */
 function concludePassed(
-  passed: readonly KeptAudit[],
+  passed: readonly Passed[],
   size: number,
   roots: ReadonlyMap<number, Hash | null>,
   findings: Findings,
 ): (string | null)[] {
-  return passed.map((kept) => {
-    const root = roots.get(kept.size) ?? null
-    const read = `${kept.size.toLocaleString('en')} entries that were read from ${kept.begun} to ${kept.read}`
-    if (kept.size > size)
-      findings.fail('earlier', 'removed', `Of ${read}, the log has ${size} left`, { logIndex: size })
-    else if (root === null) findings.skip('earlier', 'unreadable', untoldRoot(kept.size))
-    else if (printHash(root) === kept.root) return `It begins with the ${read}, and this audit has read them again`
-    else findings.fail('earlier', 'rewritten', `The log does not begin with the ${read}`)
+  return passed.map((known) => {
+    const root = roots.get(known.size) ?? null
+    const entries = `${known.size.toLocaleString('en')} entries that were ${known.what}`
+    if (known.size > size)
+      findings.fail('earlier', 'removed', `Of ${entries}, the log has ${size} left`, { logIndex: size })
+    else if (root === null) findings.skip('earlier', 'unreadable', untoldRoot(known.size))
+    else if (printHash(root) === known.root) return `It begins with the ${entries}`
+    else findings.fail('earlier', 'rewritten', `The log does not begin with the ${entries}`)
     return null
   })
 }

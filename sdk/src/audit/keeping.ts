@@ -1,7 +1,9 @@
 // Decides where an audit with a folder begins, and when it keeps how far it has come.
 import { createHash } from 'node:crypto'
+import { join } from 'node:path'
 import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
+import { printHash } from '../core/hash.ts'
 import type { JsonValue } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
 import { isPlace } from '../verify/succession.ts'
@@ -32,13 +34,16 @@ export type Keeping = {
   readonly restarted: AuditRestart | null
   readonly begun: string
   readonly earlier: EarlierEntries | null
-  /** Other places of the log that were kept without a fault. Whoever reads it from its first entry on must pass them again. */
-  readonly passed: readonly KeptAudit[]
+  /** Other places of the log that were read without a fault. Whoever reads it from its first entry on must pass them again. */
+  readonly passed: readonly Passed[]
   isDue(size: number): boolean
   write(place: Omit<KeptAudit, 'origin' | 'pins' | 'checks' | 'anchors' | 'begun' | 'earlier'>): Promise<void>
-  /** @param isSound whether the next audit may begin where this one kept something last */
-  end(isSound: boolean): Promise<void>
+  /** @param sound the log's signed checkpoint if the next audit may begin where this one kept something last; else null */
+  end(sound: string | null): Promise<void>
 }
+
+/** The log as it was once: its size, its root (base64url), and what it was then, in words. */
+export type Passed = { readonly size: number; readonly root: string; readonly what: string }
 
 /** Nothing is kept more often than this, ms, nor so often that it takes more than this part of the time. */
 const EVERY_MS = 30_000
@@ -70,10 +75,16 @@ export async function openKeeping(folderName: string, onlyNew: boolean, subject:
   const current = await folder.read('current')
   const last = await folder.read('last')
   const other = [current, last].find((kept) => kept !== null && kept.origin !== origin)
-  if (other)
-    throw new KillickError('audit_folder_failed', `${folderName} is of another log: ${other.origin}`, {
-      folder: folderName,
-    })
+  const ofAnother = (name: string) =>
+    new KillickError('audit_folder_failed', `${folderName} is of another log: ${name}`, { folder: folderName })
+  if (other) throw ofAnother(other.origin)
+  const noted = await folder.readNote()
+  if (noted !== null && noted.checkpoint.origin !== origin) throw ofAnother(noted.checkpoint.origin)
+  const seen = noted && {
+    size: Number(noted.checkpoint.size),
+    root: printHash(noted.checkpoint.root),
+    what: `signed for in ${join(folderName, 'checkpoint')}`,
+  }
   // One that had left out entries is no beginning of a whole audit; and one that is under way may be behind the last.
   const candidates = [
     ...(current && (onlyNew || current.earlier === null) ? [{ kept: current, isSame: true }] : []),
@@ -90,10 +101,13 @@ export async function openKeeping(folderName: string, onlyNew: boolean, subject:
   const earlier = start === null ? null : start.isSame ? start.kept.earlier : earlierOf(start.kept)
   return {
     ...{ start, restarted, begun, earlier },
-    // What the log's first entries were does not hang on pins, checks or anchors.
-    passed: [current, last]
-      .filter((kept) => kept !== null)
-      .filter((kept) => kept !== start?.kept && kept.faults.length === 0),
+    passed: [
+      ...[current, last]
+        .filter((kept) => kept !== null)
+        .filter((kept) => kept !== start?.kept && kept.faults.length === 0)
+        .map(({ size, root, begun, read }) => ({ size, root, what: `read from ${begun} to ${read}` })),
+      ...(seen === null ? [] : [seen]),
+    ],
     isDue(size) {
       if (!covered.has(size)) return false
       return size === newest || performance.now() - keptAt >= Math.max(EVERY_MS, took / MOST)
@@ -106,7 +120,10 @@ export async function openKeeping(folderName: string, onlyNew: boolean, subject:
       keptAt = performance.now()
       took = keptAt - before
     },
-    end: (isSound) => folder.end(isSound && isOwn),
+    async end(sound) {
+      if (sound !== null) await folder.writeNote(sound)
+      await folder.end(sound !== null && isOwn)
+    },
   }
 }
 

@@ -5,8 +5,9 @@
  */
 import { createHash, type Hash as Hashing } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { chmod, type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
+import { chmod, type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Checkpoint, parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { type Hash, parseHash, printHash } from '../core/hash.ts'
 import { isObject, type JsonValue } from '../core/json.ts'
@@ -68,6 +69,9 @@ type Front = Omit<KeptAudit, 'anchors' | 'heads' | 'states' | 'own'>
 const FORMAT = 'killick-audit/1'
 /** The audit that is under way, and the last that ended without a fault. */
 const NAMES = { current: 'under-way', last: 'last' } as const
+/** The checkpoint of that last one, as the log signed it. */
+const NOTE = 'checkpoint'
+const MAX_NOTE_BYTES = 1 << 20
 const CHUNK_CHARS = 1 << 18
 
 /**
@@ -108,14 +112,36 @@ export class AuditFolder {
     }
   }
 
+  /** The signed checkpoint of the last audit without a fault. @throws KillickError `audit_folder_failed` if it cannot be read */
+  async readNote(): Promise<{ note: string; checkpoint: Checkpoint } | null> {
+    const file = join(this.#folder, NOTE)
+    try {
+      if ((await stat(file)).size > MAX_NOTE_BYTES) throw failed(file, new Error('it is too large for a checkpoint'))
+      const note = await readFile(file, 'utf8')
+      return { note, checkpoint: parseCheckpoint(note) }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+      throw failed(file, error)
+    }
+  }
+
+  /** @throws KillickError `audit_folder_failed` */
+  writeNote(note: string): Promise<void> {
+    return this.#replace(NOTE, (handle) => handle.writeFile(note))
+  }
+
   /** Replaces what is kept of the audit that is under way, once all of it is on the disk. @throws KillickError `audit_folder_failed` */
-  async write(kept: KeptAudit): Promise<void> {
-    const file = join(this.#folder, NAMES.current)
+  write(kept: KeptAudit): Promise<void> {
+    return this.#replace(NAMES.current, (handle) => writeKept(handle, kept))
+  }
+
+  async #replace(name: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
+    const file = join(this.#folder, name)
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })
       const handle = await open(`${file}.part`, 'w', 0o600)
       try {
-        await writeKept(handle, kept)
+        await write(handle)
         await handle.sync()
       } finally {
         await handle.close()
@@ -150,7 +176,7 @@ export class AuditFolder {
 }
 
 function failed(file: string, error: unknown): KillickError {
-  if (error instanceof KillickError) return error
+  if (error instanceof KillickError && error.code === 'audit_folder_failed') return error
   return new KillickError('audit_folder_failed', `${file}: ${(error as Error).message}`, { file })
 }
 

@@ -45,11 +45,11 @@ export async function readCheckpoint(
   api: Api,
   logKeys: readonly string[],
   findings: Findings,
-): Promise<{ origin: string; size: number; root: Hash; isReadable: boolean }> {
+): Promise<{ note: string; origin: string; size: number; root: Hash; isReadable: boolean }> {
   try {
     const note = await api.text('/checkpoint', MAX_NOTE_BYTES)
     const { origin, size, root } = parseCheckpoint(note)
-    const read = { origin, size: Number(size), root, isReadable: true }
+    const read = { note, origin, size: Number(size), root, isReadable: true }
     // The missing key has already been reported.
     if (logKeys.length === 0) return read
     findings.pass('checkpoint', logKeys.join(', '))
@@ -66,6 +66,7 @@ export async function readCheckpoint(
     if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
     findings.fail('checkpoint', 'unreadable', error.message)
     const [first] = logKeys
-    return { origin: first === undefined ? '' : parseVkey(first).name, size: 0, root: EMPTY_ROOT, isReadable: false }
+    const name = first === undefined ? '' : parseVkey(first).name
+    return { note: '', origin: name, size: 0, root: EMPTY_ROOT, isReadable: false }
   }
 }

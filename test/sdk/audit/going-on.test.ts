@@ -391,13 +391,26 @@ test('a log that does not go on from what was read is found, whatever it shows n
     [{ onlyNew: true }, { ...alone, sourceKeys: [{ source: 'billing', jwk: signer.jwk }] }],
     [{}, alone],
   ]
-  for (const [how, pinned] of ways) {
+  const byNote = mkdtempSync(join(tmpdir(), 'killick-going-on-'))
+  onTestFinished(() => rmSync(byNote, { recursive: true, force: true }))
+  cpSync(join(folder, 'checkpoint'), join(byNote, 'checkpoint'))
+  const finds = async (folder: string, how: AuditOptions, pinned: Partial<AuditPins>) => {
     const result = await audit(hiding, { folder, ...how }, pinned)
     expect(failedIn(result)).toEqual(['earlier'])
     expect(result.checks.find(({ id }) => id === 'earlier')).toMatchObject({ reason: 'rewritten' })
   }
+  // By the checkpoint alone, as after an audit of a log that nothing anchors; and by what was read alone.
+  await finds(byNote, {}, alone)
+  rmSync(join(folder, 'checkpoint'))
+  for (const [how, pinned] of ways) await finds(folder, how, pinned)
   const short: Api = { ...hiding, text: async () => firstNote }
-  expect(failedIn(await audit(short, { folder }, alone))).toContain('earlier')
+  for (const each of [folder, byNote]) {
+    const { checks } = await audit(short, { folder: each }, alone)
+    expect(checks.find(({ id }) => id === 'earlier')).toMatchObject({ status: 'failed', reason: 'removed' })
+  }
+  // What did not pass is not what the next one goes by.
+  expect(readdirSync(byNote).sort()).toEqual(['checkpoint', 'lock'])
+  await finds(byNote, {}, alone)
   await rewritten.stop()
   rmSync(quiet.folder, { recursive: true })
 })
@@ -508,6 +521,17 @@ test('a file that was changed or cut is refused, wherever', async () => {
   }
   writeFileSync(file, Buffer.concat([bytes, bytes]))
   await expect(next()).rejects.toMatchObject({ code: 'audit_folder_failed' })
+  writeFileSync(file, bytes)
+  const noted = join(folder, 'checkpoint')
+  for (const wrong of [
+    '',
+    readFileSync(noted, 'utf8').slice(0, 30),
+    'other.example.com\n1\nAA==\n',
+    'x'.repeat(2 << 20),
+  ]) {
+    writeFileSync(noted, wrong)
+    await expect(next()).rejects.toMatchObject({ code: 'audit_folder_failed' })
+  }
   rmSync(folder, { recursive: true })
   writeFileSync(folder, 'a file in the place of the folder')
   await expect(audit(asOf(), { folder })).rejects.toMatchObject({ code: 'audit_folder_failed' })

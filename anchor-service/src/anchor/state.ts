@@ -173,11 +173,11 @@ export async function recordState(
 /** Why anchors were abandoned that their chain held. */
 const REPLACED = 'The chain was replaced by another with the same id.'
 
-/** The anchors of a place that count, smallest first. */
+/** The anchors of a place that count, largest first. */
 export async function readCounting(db: Db, place: LogOnChain): Promise<AnchorOfPlace[]> {
   const { rows } = await db.query(
     `select id, size, root, seq, state, transaction from current_anchors
-     where ${KEY} and size > 0 and state in ('confirmed', 'final') order by size`,
+     where ${KEY} and size > 0 and state in ('confirmed', 'final') order by size desc`,
     key(place),
   )
   return rows.map((row) => ({ ...row, root: asHash(new Uint8Array(row.root)) }))

@@ -87,7 +87,10 @@ function since(chain: Chain, genesis: string): number {
   return performance.now() - at
 }
 
-/** Gives up what is anchored on a chain that is gone. The log tells of each anchor that counted, of the largest as the last: it says whose chain it was. */
+/**
+ * Gives up what is anchored on a chain that is gone. The log tells of each anchor that counted, of the largest first: so a worker that is killed
+ * here goes on with the others, or, if the chain is back, with all that were withdrawn.
+ */
 async function giveUp(deps: WorkerDeps, place: LogOnChain): Promise<void> {
   const { ledger } = deps
   const counting = await readCounting(ledger.db, place)

@@ -14,7 +14,7 @@ import { checkErasures, type ErasureCheck } from './erasures.ts'
 import { isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
 import { checkHolds } from './holds.ts'
-import { type AuditRestart, openKeeping, type Passed, statesOf } from './keeping.ts'
+import { type AuditRestart, openKeeping, type PassedLog, statesOf } from './keeping.ts'
 import { type EarlierEntries, takeFolder } from './kept.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
 import { type WalkStart, walkLedger } from './ledger.ts'
@@ -400,7 +400,7 @@ async function concludeEarlier(
  * @returns of each what holds; null if it does not, or cannot be told
  */
 function concludePassed(
-  passed: readonly Passed[],
+  passed: readonly PassedLog[],
   size: number,
   roots: ReadonlyMap<number, Hash | null>,
   findings: Findings,

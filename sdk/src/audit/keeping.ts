@@ -35,7 +35,7 @@ export type Keeping = {
   readonly begun: string
   readonly earlier: EarlierEntries | null
   /** Other places of the log that were read without a fault. Whoever reads it from its first entry on must pass them again. */
-  readonly passed: readonly Passed[]
+  readonly passed: readonly PassedLog[]
   isDue(size: number): boolean
   write(place: Omit<KeptAudit, 'origin' | 'pins' | 'checks' | 'anchors' | 'begun' | 'earlier'>): Promise<void>
   /** @param sound the log's signed checkpoint if the next audit may begin where this one kept something last; else null */
@@ -43,7 +43,7 @@ export type Keeping = {
 }
 
 /** The log as it was once: its size, its root (base64url), and what it was then, in words. */
-export type Passed = { readonly size: number; readonly root: string; readonly what: string }
+export type PassedLog = { readonly size: number; readonly root: string; readonly what: string }
 
 /** Nothing is kept more often than this, ms, nor so often that it takes more than this part of the time. */
 const EVERY_MS = 30_000

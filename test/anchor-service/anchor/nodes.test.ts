@@ -232,6 +232,20 @@ describe('a node that shows another chain with the same id', () => {
     const before = await Promise.all(sizes.map(counting))
     await world.grow()
     showOther()
+    // A worker that is killed after the first of two withdrawals, and a chain that is back: that one counts again.
+    let doors = 0
+    const killed = {
+      chain,
+      door: (step: string) =>
+        step === 'after reorganised' && ++doors === 1 ? Promise.reject(new Error('killed')) : undefined,
+    }
+    await expect(target.advance(killed)).rejects.toThrow('killed')
+    expect((await history(world, target)).get(sizes[1]!)!.at(-1)).toBe('reorganised')
+    showTrue()
+    await target.settle({ chain })
+    expect((await Promise.all(sizes.map(counting))).flat().map(({ size }) => size)).toEqual(sizes)
+    await world.grow()
+    showOther()
     await expect(target.advance({ chain })).rejects.toMatchObject({ code: 'contract_refuses' })
     for (const size of sizes) expect((await history(world, target)).get(size)!.at(-1)).toBe('abandoned')
     expect((await Promise.all(sizes.map(counting))).flat()).toEqual([])
@@ -242,7 +256,7 @@ describe('a node that shows another chain with the same id', () => {
     )
     // Without one transaction more for them.
     const onChain = await anchoredSizes(world, target)
-    expect([onChain.slice(0, 2), onChain.length]).toEqual([sizes, 3])
+    expect([onChain.slice(0, 2), onChain.length]).toEqual([sizes, 4])
   })
 })
 

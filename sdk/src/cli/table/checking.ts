@@ -77,7 +77,7 @@ export const AUDIT = command({
       value: 'folder',
       complete: 'folder',
       about:
-        'keep in this folder how far the audit has come: if it is interrupted, the next call goes on at the last entry that was kept and that an anchor covers',
+        'keep in this folder how far the audit has come: if it is interrupted, the next call goes on at the last entry that was kept and that an anchor covers. Each audit without a fault leaves the signed checkpoint there, which the next ones must extend',
     },
     new: {
       about:

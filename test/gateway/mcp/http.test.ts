@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { checkMcpConfig, type McpHttpRecorder, recordHttp } from '@killick/gateway'
 import type { JsonObject } from '@killick/sdk/core'
 import { expect, onTestFinished, test, vi } from 'vitest'
@@ -416,4 +417,72 @@ test('a session that is silent ends by itself, and what comes later is another',
   const events = await it.events()
   expect(find(events, 'mcp.session.end').map(({ mcp }) => mcp.by)).toEqual(['idle', 'idle'])
   expect(new Set(events.map(({ fields }) => (fields.context as Told).session)).size).toBe(2)
+})
+
+test('no type, packing or redirect of a server leads what it asks past the recorder', async () => {
+  const it = await world()
+  const asks = { jsonrpc: '2.0', id: 's1', method: 'sampling/createMessage', params: { messages: [], maxTokens: 1 } }
+  const event = (message: object) => `event: message\ndata: ${JSON.stringify(message)}\n\n`
+  const elsewhere = await serve((_, res) => res.writeHead(200, { 'content-type': 'text/event-stream' }).end(event(asks)))
+  const head = (res: ServerResponse, headers: string[]) => {
+    res.writeHead(200, headers)
+    return res
+  }
+  const upstream = await serve(({ method, headers, body }, res) => {
+    const way = headers['x-way']
+    const message = method === 'GET' ? asks : answered(JSON.parse(body).id, String(way))
+    const stream = event(asks) + (method === 'GET' ? '' : event(message))
+    if (way === 'moved') res.writeHead(307, { location: elsewhere.url }).end()
+    else if (way === 'case') head(res, ['Content-Type', 'Text/Event-Stream']).end(stream)
+    else if (way === 'none') res.writeHead(200).end(stream)
+    else if (way === 'twice')
+      head(res, ['Content-Type', 'text/plain', 'Content-Type', 'text/event-stream']).end(stream)
+    else if (way === 'json') head(res, ['Content-Type', 'x-application/json']).end(JSON.stringify([asks, message]))
+    else if (way === 'packed')
+      head(res, ['Content-Type', 'text/event-stream', 'Content-Encoding', 'gzip']).end(gzipSync(stream))
+    else {
+      const packed = brotliCompressSync(gzipSync(JSON.stringify([asks, message])))
+      head(res, ['Content-Type', 'application/json', 'Content-Encoding', 'gzip, br']).end(packed)
+    }
+  })
+  const recorder = await record(it, upstream.url)
+  const get = (way: string) => fetch(recorder.url, { headers: { accept: 'text/event-stream', 'x-way': way } })
+  for (const way of ['case', 'none', 'twice', 'packed'])
+    expect(await (await get(way)).text(), way).toBe(event(asks))
+  const ways = ['case', 'twice', 'json', 'packed', 'packed-json', 'moved']
+  const replies = []
+  for (const way of ways) replies.push(await post(recorder.url, calling(way), { 'x-way': way }))
+  expect(replies.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 502])
+  for (const { body } of replies.slice(0, -1)) expect(body).toContain('sampling/createMessage')
+  expect((await get('moved')).status).toBe(502)
+  expect(elsewhere.seen).toEqual([])
+  await recorder.close()
+  const events = await it.events()
+  expect(find(events, 'mcp.sampling.createMessage')).toHaveLength(9)
+  expect(find(events, 'mcp.tools.call.result').map(({ outcome, mcp }) => [outcome, mcp.state, mcp.httpStatus])).toEqual([
+    ...Array(5).fill(['success', 'answered', undefined]),
+    ['failure', 'answered', 307],
+  ])
+})
+
+test('strict: what a server asks in a body of JSON reaches the client when that is recorded, and not before', async () => {
+  const asks = { jsonrpc: '2.0', id: 's1', method: 'sampling/createMessage', params: { messages: [], maxTokens: 1 } }
+  const { url, seen } = await serve(({ body }, res) => {
+    const { id, method } = JSON.parse(body)
+    if (method === undefined) res.writeHead(202).end()
+    else if (method === 'tools/list') json(res, [asks, { jsonrpc: '2.0', id, result: { tools: [] } }])
+    else json(res, answered(id, 'seen'))
+  })
+  const it = await world({ limits: { spoolBytes: 1 << 20, spoolWaitMs: 1, discloseBytes: 96 << 10 } })
+  const recorder = await record(it, url)
+  const list = () => post(recorder.url, { jsonrpc: '2.0', id: 'l', method: 'tools/list', params: { _meta: META } })
+  expect(await list()).toMatchObject({ status: 200, json: [asks, { id: 'l' }] })
+  const fill = async () => (await post(recorder.url, calling('fill', { text: 'x'.repeat(90_000) }))).json
+  await vi.waitUntil(async () => (await fill()).error?.data.code === 'mcp_not_recorded', 20_000)
+  const refused = await list()
+  expect(refused).toMatchObject({ status: 502, json: { id: 'l', error: { data: { code: 'mcp_not_recorded' } } } })
+  expect(refused.body).not.toContain('sampling')
+  const answers = () => seen.flatMap(({ body }) => JSON.parse(body)).filter(({ method }) => method === undefined)
+  await expect.poll(answers).toMatchObject([{ id: 's1', error: { data: { code: 'mcp_not_recorded' } } }])
+  await recorder.close()
 })

@@ -6,9 +6,9 @@ import { type Message, type Passage, readLine } from '../message.ts'
 import type { McpSession } from '../session.ts'
 import { contradictionOf } from './mirrored.ts'
 import type { HttpParts } from './parts.ts'
-import { passBack } from './pass-back.ts'
+import { NotPassed, passBack } from './pass-back.ts'
 import { type HttpSession, idIn } from './sessions.ts'
-import { answerOf, NotReached, passedHeaders } from './upstream.ts'
+import { answerOf, movedTo, NotReached, passedHeaders } from './upstream.ts'
 
 /** Takes a POST from its head to the end of its answer. */
 export async function exchange(
@@ -87,6 +87,12 @@ async function passOn(
   try {
     const reply = await answerOf(asked)
     const status = reply.statusCode ?? 0
+    const moved = movedTo(reply)
+    if (moved !== null) {
+      reply.destroy()
+      session.exchangeEnded(name, { state: 'answered', httpStatus: status }, 'failure')
+      return refuse(res, 502, 'mcp_upstream_unreachable', moved, messages)
+    }
     if (isBeginning) parts.sessions.bind(req, kept, headerOf(reply, 'mcp-session-id'))
     await passBack(reply, res, session, parts, { name, id: idIn(req) })
     if (status >= 400) session.exchangeEnded(name, { state: 'answered', httpStatus: status }, 'failure')
@@ -97,6 +103,9 @@ async function passOn(
     if (error instanceof NotReached) {
       session.exchangeEnded(name, { state: 'refused', code: 'mcp_upstream_unreachable' }, 'failure')
       refuse(res, 502, 'mcp_upstream_unreachable', error.message, messages)
+    } else if (error instanceof NotPassed) {
+      session.exchangeEnded(name, { state: 'unknown', why: 'no_answer' })
+      refuse(res, 502, 'mcp_not_recorded', error.message, messages)
     } else {
       const isLeft = error instanceof ClientLeft
       if (!kept.isKept || !isLeft)

@@ -1,15 +1,20 @@
 // What a server answers: passed on as it came, and taken message by message.
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { readLine } from '../message.ts'
 import type { McpSession } from '../session.ts'
 import type { HttpParts } from './parts.ts'
 import { readSse, SseTooLong } from './sse.ts'
+import { unpacked } from './unpacked.ts'
 import { answerOf, passedHeaders } from './upstream.ts'
 
 /** `name`: of the exchange; undefined where messages come that belong to none. `id`: of the server's session. */
 export type Way = { readonly name: string | undefined; readonly id: string | null }
 
-/** Resolves when the answer has gone back whole. @throws what broke it off */
+/** What the server asks could not be recorded, so the client has seen nothing of the body that it stands in. */
+export class NotPassed extends Error {}
+
+/** Resolves when the answer has gone back whole. @throws NotPassed, else what broke it off */
 export async function passBack(
   reply: IncomingMessage,
   res: ServerResponse,
@@ -17,16 +22,21 @@ export async function passBack(
   parts: HttpParts,
   way: Way,
 ): Promise<void> {
-  res.writeHead(reply.statusCode!, passedHeaders(reply))
-  const type = (reply.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase()
-  if (type === 'text/event-stream') await passEvents(reply, res, session, parts, way)
-  else await passWhole(reply, res, session, parts, type === 'application/json' ? way : null)
+  const { body, headers } = unpacked(reply)
+  // Clients differ in how they read a type. Some look for it anywhere in all of the headers, and some that have asked for a stream not at all.
+  const type = (reply.headersDistinct['content-type'] ?? []).join().toLowerCase()
+  const isStream = type.includes('text/event-stream') || (way.name === undefined && reply.statusCode! < 300)
+  const head = () => res.writeHead(reply.statusCode!, headers)
+  if (isStream) {
+    head()
+    await passEvents(body, res, session, parts, way)
+  } else await passWhole(body, res, head, session, parts, { ...way, isJson: type.includes('application/json') })
   res.end()
 }
 
 /** Each event goes on when it has been taken: what the server asks the client must be durable before the client sees it. */
 async function passEvents(
-  reply: IncomingMessage,
+  reply: AsyncIterable<Buffer>,
   res: ServerResponse,
   session: McpSession,
   parts: HttpParts,
@@ -47,25 +57,43 @@ async function passEvents(
   }
 }
 
-/** A body that is too long to be looked into goes on all the same: the client has asked for it, and the server has done it. */
+/**
+ * A body goes on when it has been taken: it may hold what the server asks the client. One that is too long to be looked into goes on all the
+ * same: the client has asked for it, and the server has done it.
+ */
 async function passWhole(
-  reply: IncomingMessage,
+  reply: AsyncIterable<Buffer>,
   res: ServerResponse,
+  head: () => void,
   session: McpSession,
-  { config }: HttpParts,
-  way: Way | null,
+  parts: HttpParts,
+  way: Way & { readonly isJson: boolean },
 ): Promise<void> {
+  const { lineBytes } = parts.config.limits
   const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of reply as AsyncIterable<Buffer>) {
+  for await (const chunk of reply) {
     length += chunk.length
-    if (way !== null && length <= config.limits.lineBytes) chunks.push(chunk)
-    await write(res, chunk)
+    chunks.push(chunk)
+    if (length <= lineBytes) continue
+    if (!res.headersSent) head()
+    for (const each of chunks.splice(0)) await write(res, each)
   }
-  if (way === null || length === 0) return
-  if (length <= config.limits.lineBytes)
-    await session.take(Buffer.concat(chunks, length), 'server-to-client', exchangeOf(way))
-  else session.tooLong('server-to-client')
+  if (length > lineBytes) {
+    if (way.isJson) session.tooLong('server-to-client')
+    return
+  }
+  const body = Buffer.concat(chunks, length)
+  // Of another type it is looked into if a client could take it for a message.
+  if (length > 0 && (way.isJson || !('fault' in readLine(body, 'body')))) {
+    const { isPassed, answer } = await session.take(body, 'server-to-client', exchangeOf(way))
+    if (!isPassed) {
+      answerServer(answer, parts, way)
+      throw new NotPassed('What the server asks in its answer could not be recorded.')
+    }
+  }
+  head()
+  await write(res, body)
 }
 
 /** Answers that come by themselves may be those of any exchange. */

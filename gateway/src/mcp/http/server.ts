@@ -11,7 +11,7 @@ import { intruderOf } from './guard.ts'
 import type { HttpParts } from './parts.ts'
 import { passBack, write } from './pass-back.ts'
 import { HttpSessions, idIn } from './sessions.ts'
-import { answerOf, McpUpstream, NotReached, passedHeaders } from './upstream.ts'
+import { answerOf, McpUpstream, movedTo, NotReached, passedHeaders } from './upstream.ts'
 
 /** A recorder that listens. */
 export type McpHttpRecorder = {
@@ -106,8 +106,12 @@ async function passWithout(req: IncomingMessage, res: ServerResponse, parts: Htt
   res.once('close', left)
   try {
     const reply = await answerOf(asked)
-    const isStream = reply.headers['content-type']?.startsWith('text/event-stream') === true
-    if (req.method !== 'GET' || !isStream) {
+    const moved = movedTo(reply)
+    if (moved !== null) {
+      reply.destroy()
+      return refuse(res, 502, 'mcp_upstream_unreachable', moved)
+    }
+    if (req.method !== 'GET' || reply.statusCode! >= 300) {
       res.writeHead(reply.statusCode!, passedHeaders(reply))
       for await (const chunk of reply as AsyncIterable<Buffer>) await write(res, chunk)
       res.end()

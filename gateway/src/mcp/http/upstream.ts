@@ -53,6 +53,12 @@ export function answerOf(asked: ClientRequest): Promise<IncomingMessage> {
 /** No connection to the server came about. */
 export class NotReached extends Error {}
 
+/** Where a server sends clients on, as a sentence; null: it does not. Clients would go there by themselves, and past the recorder. */
+export function movedTo({ statusCode, headers: { location } }: IncomingMessage): string | null {
+  if (statusCode! < 300 || statusCode! > 399 || location === undefined) return null
+  return `It sends clients on to ${location.slice(0, 200).toWellFormed()}: if that is right, say it in http.upstream.`
+}
+
 /** Headers that go on, in either direction. */
 export function passedHeaders(message: IncomingMessage): OutgoingHttpHeaders {
   const { rawHeaders, headers } = message

@@ -29,6 +29,8 @@ export class McpEvents {
   client: Implementation | null = null
   server: Implementation | null = null
   revision: string | null = null
+  /** Whether several clients share the session: none of them is named then. */
+  isShared = false
   readonly #serverName: string
   readonly #config: McpConfig
 
@@ -49,7 +51,7 @@ export class McpEvents {
       fields: { arguments: asked, result },
       known: { ...facts.known, direction },
       circumstances: {
-        ...(this.client !== null && { agent: { ...this.client } }),
+        ...(this.client !== null && !this.isShared && { agent: { ...this.client } }),
         ...(this.revision !== null && { protocolVersion: this.revision }),
       },
     }
@@ -67,7 +69,7 @@ export class McpEvents {
   #actor(): EventFacts['actor'] {
     const { actor } = this.#config
     if (actor !== null) return actor as EventFacts['actor']
-    return { type: 'agent', id: shortened(this.client?.name ?? 'unidentified') }
+    return { type: 'agent', id: shortened((this.isShared ? null : this.client?.name) ?? 'unidentified') }
   }
 }
 

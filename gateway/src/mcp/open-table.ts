@@ -16,6 +16,8 @@ export type OpenRequest = {
   readonly exchange?: string | undefined
   /** Whether it waits for a person: nobody can have answered what the server has not seen. */
   isHeld?: boolean
+  /** Whether another one with its id was open at the same time: in its exchange, or in any. Which of them an answer belongs to is not sure then. */
+  duplicate?: 'in-exchange' | 'in-session'
 }
 
 /** Requests whose cancellation was seen, and whose answer may still come. */
@@ -23,7 +25,7 @@ const MAX_CANCELLED = 1_000
 
 const keyOf = (id: MessageId): string => JSON.stringify(id)
 
-/** Ids must not be used twice; where they are, answers belong to the requests in their order. */
+/** Ids must not be used twice; where they are, answers are taken for those of the requests in their order. */
 export class OpenTable {
   readonly #open = new Map<string, OpenRequest[]>()
   readonly #cancelled = new Map<string, OpenRequest>()
@@ -35,7 +37,14 @@ export class OpenTable {
 
   add(request: OpenRequest): void {
     const key = keyOf(request.id)
-    this.#open.set(key, [...(this.#open.get(key) ?? []), request])
+    const others = this.#open.get(key) ?? []
+    // One that was cancelled may be answered all the same.
+    const late = this.#cancelled.get(key)
+    for (const other of late === undefined ? others : [...others, late]) {
+      const duplicate = other.exchange === request.exchange ? 'in-exchange' : 'in-session'
+      for (const each of [other, request]) if (each.duplicate !== 'in-exchange') each.duplicate = duplicate
+    }
+    this.#open.set(key, [...others, request])
     this.size += 1
   }
 

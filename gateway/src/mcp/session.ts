@@ -5,7 +5,7 @@ import { deniedAnswer, errorAnswer, printAnswers, REVISION } from './answers.ts'
 import type { ApprovalDesk } from './approval-desk.ts'
 import type { McpConfig } from './config.ts'
 import type { McpCode } from './errors.ts'
-import { implementationOf, type McpEvents, type McpFacts } from './events.ts'
+import { type Implementation, implementationOf, type McpEvents, type McpFacts } from './events.ts'
 import { HeldCall } from './held-call.ts'
 import { type Direction, type Framing, type Message, type MessageId, type Passage, readLine } from './message.ts'
 import { actionOf, askedWith, endOf, hasIntent, resultShown, subjectOf } from './methods.ts'
@@ -159,6 +159,20 @@ export class McpSession {
       (ids.length > 0 ? ids : [null]).map((id) => errorAnswer(id, 'mcp_header_mismatch', why)),
       ids.length > 1,
     )
+  }
+
+  /** What the client calls itself; null: it has not said so. */
+  get client(): Implementation | null {
+    return this.#events.client
+  }
+
+  /** Several clients ask in it, and nothing tells which: from now on none of them is named. */
+  share(): void {
+    this.#events.isShared = true
+  }
+
+  get isShared(): boolean {
+    return this.#events.isShared
   }
 
   /** Ends the wait of every call that waits for a person: the server will not see it. */
@@ -393,7 +407,8 @@ export class McpSession {
     const request = this.#open[direction].cancel(requestId)
     if (request === null || !hasIntent('request', request.method)) return
     const told = typeof reason === 'string' ? { reason } : undefined
-    this.#endOf(request, direction, undefined, { known: { state: 'cancelled' }, ...(told && { told }) })
+    const known = { state: 'cancelled', ...(request.duplicate !== undefined && { isDuplicateId: true }) }
+    this.#endOf(request, direction, undefined, { known, ...(told && { told }) })
   }
 
   /** An answer is passed on at once: its request is recorded, and what happened is recorded now. */
@@ -408,7 +423,8 @@ export class McpSession {
       return
     }
     const { request, isCancelled } = found
-    const late: JsonObject = isCancelled ? { isLate: true } : {}
+    const isSure = request.duplicate === undefined || (within !== undefined && request.duplicate === 'in-session')
+    const late: JsonObject = { ...(isCancelled && { isLate: true }), ...(!isSure && { isDuplicateId: true }) }
     if (error !== undefined) {
       const known = { state: 'answered', ...late, ...codeShown(error) }
       this.#endOf(request, asked, line, { outcome: 'failure', known, told: { error: errorShown(error) } })

@@ -72,11 +72,18 @@ test('batches, ids used twice, notifications that call, and nesting', async () =
   await session.end()
   expect(it.seen().map((each) => each.slice(0, 60))).toHaveLength(5)
   expect(it.seen().at(-1)).toBe(deep)
-  const calls = find(await it.events(), 'mcp.tools.call')
+  const events = await it.events()
+  const calls = find(events, 'mcp.tools.call')
   expect(calls.map(({ targets, outcome }) => `${targets[0].id} ${outcome ?? ''}`)).toEqual([
     ...['echo ', 'echo ', 'echo denied', 'fail denied', 'hang ', 'echo ', 'fail denied', 'hang ', 'blob '],
   ])
   expect(calls[5].mcp.isDuplicateId).toBe(true)
+  // Whose answer it was nobody can tell, so the outcome does not say it without a word.
+  const results = find(events, 'mcp.tools.call.result')
+  expect(results.filter(({ mcp }) => mcp.requestId === 5 && mcp.state === 'answered')).toMatchObject([
+    { mcp: { isDuplicateId: true } },
+  ])
+  expect(results.filter(({ mcp }) => mcp.requestId !== 5 && mcp.isDuplicateId)).toEqual([])
   expect(calls[7].mcp).toMatchObject({ isNotification: true })
   expect(calls[8].mcp.omitted).toEqual({ arguments: { why: 'form' } })
 })

@@ -486,3 +486,43 @@ test('strict: what a server asks in a body of JSON reaches the client when that 
   await expect.poll(answers).toMatchObject([{ id: 's1', error: { data: { code: 'mcp_not_recorded' } } }])
   await recorder.close()
 })
+
+test('a server without sessions: one client is not named for what another asks, and takes no answer from it', async () => {
+  const held: (() => void)[] = []
+  const { url } = await serve(({ body }, res) => {
+    const { id, method, params } = JSON.parse(body)
+    const serverInfo = { name: 'small', version: '1' }
+    if (method === 'initialize')
+      json(res, { jsonrpc: '2.0', id, result: { protocolVersion: '2025-06-18', capabilities: {}, serverInfo } })
+    else if (params.name === 'slow') held.push(() => json(res, answered(id, 'slow')))
+    else json(res, answered(id, params.name))
+  })
+  const it = await world()
+  const recorder = await record(it, url)
+  const initialize = (name: string) => {
+    const params = { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name, version: '1' } }
+    return post(recorder.url, { jsonrpc: '2.0', id: 0, method: 'initialize', params })
+  }
+  const call = (name: string, id: number) =>
+    post(recorder.url, { jsonrpc: '2.0', id, method: 'tools/call', params: { name } })
+  await initialize('ada')
+  await call('first', 1)
+  await initialize('ada')
+  await call('second', 1)
+  const slow = call('slow', 2)
+  await expect.poll(() => held.length).toBe(1)
+  await initialize('bob')
+  await call('third', 1)
+  held[0]!()
+  await slow
+  await recorder.close()
+  const events = await it.events()
+  expect(find(events, 'mcp.tools.call').map(({ targets, actor }) => `${targets[0].id} ${actor.id}`)).toEqual([
+    ...['first ada', 'second ada', 'slow ada', 'third unidentified'],
+  ])
+  const results = find(events, 'mcp.tools.call.result')
+  expect(results.map(({ targets, outcome }) => `${targets[0].id} ${outcome}`).sort()).toEqual([
+    ...['first success', 'second success', 'slow success', 'third success'],
+  ])
+  expect(actions(events)).not.toContain('mcp.answer.unmatched')
+})

@@ -29,7 +29,7 @@ export async function exchange(
     return refuse(res, 503, 'mcp_not_recorded', (error as Error).message, messages)
   }
   const { session } = kept
-  kept.busy += 1
+  sessions.enter(kept)
   try {
     const why = contradictionOf(req.headers, messages)
     if (why !== null) return answer(res, 400, session.contradicted(body, why))
@@ -41,8 +41,7 @@ export async function exchange(
       idIn(req) === null && messages.some((each) => each.kind === 'request' && each.method === 'initialize')
     await passOn(req, res, body, kept, { parts, name, isBeginning, messages })
   } finally {
-    kept.busy -= 1
-    kept.since = performance.now()
+    sessions.leave(kept)
   }
 }
 

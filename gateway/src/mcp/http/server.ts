@@ -119,12 +119,11 @@ async function passWithout(req: IncomingMessage, res: ServerResponse, parts: Htt
       return
     }
     const kept = await parts.sessions.of(req, [])
-    kept.busy += 1
+    parts.sessions.enter(kept)
     try {
       await passBack(reply, res, kept.session, parts, { name: undefined, id })
     } finally {
-      kept.busy -= 1
-      kept.since = performance.now()
+      parts.sessions.leave(kept)
     }
   } catch (error) {
     if (res.headersSent) res.destroy()

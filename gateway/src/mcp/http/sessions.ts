@@ -7,7 +7,7 @@ import type { SessionRecorder } from '../../sessions/recorder.ts'
 import { SessionRecording } from '../../sessions/recording.ts'
 import type { ApprovalDesk } from '../approval-desk.ts'
 import type { McpConfig } from '../config.ts'
-import { McpEvents, type McpFacts } from '../events.ts'
+import { type Implementation, McpEvents, type McpFacts } from '../events.ts'
 import type { Message } from '../message.ts'
 import { McpSession, type SessionEnd } from '../session.ts'
 import { ToolMemory } from '../tool-memory.ts'
@@ -34,6 +34,8 @@ export class HttpSessions {
   /** By key; a session that is beginning has none yet. */
   readonly #known = new Map<string, Promise<HttpSession>>()
   readonly #ending = new Set<Promise<unknown>>()
+  /** Sessions in which nothing new is asked, and something is still to be answered. */
+  readonly #replaced = new Map<HttpSession, SessionEnd['by']>()
   readonly #timer: NodeJS.Timeout
 
   constructor(
@@ -81,7 +83,28 @@ export class HttpSessions {
     const key = id === null ? clientKey(req, []) : idKey(id)
     const before = this.#known.get(key)
     this.#bind(key, Promise.resolve(begun))
-    before?.then((other) => other !== begun && this.#end(other, 'client')).catch(() => {})
+    before
+      ?.then((other) => {
+        if (other === begun) return
+        // Requests without an id that come after it may still be those of the client before.
+        if (id === null && (other.session.isShared || !isSame(other.session.client, begun.session.client)))
+          begun.session.share()
+        this.#replace(other, 'client')
+      })
+      .catch(() => {})
+  }
+
+  /** Something begins that belongs to it. */
+  enter(kept: HttpSession): void {
+    kept.busy += 1
+  }
+
+  /** That has ended. */
+  leave(kept: HttpSession): void {
+    kept.busy -= 1
+    kept.since = performance.now()
+    const by = this.#replaced.get(kept)
+    if (by !== undefined && kept.busy === 0) this.#replace(kept, by)
   }
 
   /** Ends the session of an id, which the client or the server has ended. */
@@ -97,6 +120,7 @@ export class HttpSessions {
     clearInterval(this.#timer)
     const left = [...this.#known.values()]
     this.#known.clear()
+    for (const session of this.#replaced.keys()) this.#end(session, 'signal')
     for (const session of await Promise.allSettled(left))
       if (session.status === 'fulfilled') this.#end(session.value, 'signal')
     await Promise.allSettled(this.#ending)
@@ -132,7 +156,17 @@ export class HttpSessions {
     // The one that has been used least lately.
     const [oldest] = this.#known
     this.#known.delete(oldest![0])
-    oldest![1].then((each) => this.#end(each, 'idle')).catch(() => {})
+    oldest![1].then((each) => this.#replace(each, 'idle')).catch(() => {})
+  }
+
+  /** Ends a session that no request finds any more, once what is under way has its answer. */
+  #replace(session: HttpSession, by: SessionEnd['by']): void {
+    if (session.busy > 0) {
+      this.#replaced.set(session, by)
+      return
+    }
+    this.#replaced.delete(session)
+    this.#end(session, by)
   }
 
   #endSilent(): void {
@@ -159,6 +193,9 @@ export function idIn({ headers }: IncomingMessage): string | null {
   const id = headers['mcp-session-id']
   return typeof id === 'string' ? id : null
 }
+
+const isSame = (one: Implementation | null, other: Implementation | null): boolean =>
+  one?.name === other?.name && one?.version === other?.version
 
 const idKey = (id: string): string => `id ${id}`
 

@@ -27,7 +27,10 @@ export function ambiguityOf(text: string, value: JsonValue, framing: 'line' | 'b
 }
 
 const hasOddCase = (names: readonly string[], known: readonly string[]): boolean =>
-  names.some((name) => !known.includes(name) && known.includes(name.toLowerCase()))
+  names.some((name) => !known.includes(name) && known.includes(folded(name)))
+
+/** A name as readers without regard to case compare it: some take `ſ` for `s`, and the sign of Kelvin for `k`. */
+export const folded = (name: string): string => name.toUpperCase().toLowerCase()
 
 /** Goes through the text without recursion, so that nesting costs no stack. @param text is valid JSON */
 function hasDuplicate(text: string): boolean {

@@ -1,6 +1,7 @@
 // Which tool calls may reach the server, and which a person is asked about before.
 import { isObject, type JsonValue, unescapePointer } from '@killick/sdk/core'
 import { matchesName } from '../name-pattern.ts'
+import { folded } from './ambiguity.ts'
 
 /** Which calls of tools are denied. In patterns of tool names `*` stands for any text. */
 export type McpPolicy = {
@@ -20,7 +21,10 @@ export type McpArgumentRule = {
   name: string
   /** Patterns of the tools that it is for. */
   tools: string[]
-  /** JSON pointer into the arguments; `*` in it stands for any one member or element. */
+  /**
+   * JSON pointer into the arguments; `*` in it stands for any one member or element. Names are compared without regard to case, and it leads
+   * into texts of JSON.
+   */
   argument: string
   /** `require`: all values there must fit, and there must be one. `deny`: none may fit. `approve`: if one fits, the call waits for a person. */
   effect: 'require' | 'deny' | 'approve'
@@ -77,12 +81,25 @@ export function approvalOf(policy: McpPolicy, name: JsonValue | undefined, args:
 const valuesOf = (args: JsonValue | undefined, pointer: string): JsonValue[] =>
   valuesAt(args ?? {}, pointer.split('/').slice(1).map(unescapePointer))
 
+/** Some servers take a member in another case for it, and some, as those of the official SDK for Python, a text of JSON for what it holds. */
 function valuesAt(value: JsonValue, names: readonly string[]): JsonValue[] {
   const [name, ...more] = names
   if (name === undefined) return [value]
-  if (typeof value !== 'object' || value === null) return []
-  if (name === '*') return Object.values(value).flatMap((each) => valuesAt(each as JsonValue, more))
-  return Object.hasOwn(value, name) ? valuesAt((value as Record<string, JsonValue>)[name]!, more) : []
+  const inside = typeof value === 'string' ? jsonIn(value) : value
+  if (typeof inside !== 'object' || inside === null) return []
+  const own = Object.entries(inside) as [string, JsonValue][]
+  return own
+    .filter(([each]) => name === '*' || folded(each) === folded(name))
+    .flatMap(([, each]) => valuesAt(each, more))
+}
+
+function jsonIn(text: string): JsonValue {
+  if (!/^\s*[[{]/.test(text)) return null
+  try {
+    return JSON.parse(text) as JsonValue
+  } catch {
+    return null
+  }
 }
 
 function doesFit(value: JsonValue, fits: McpArgumentRule['fits']): boolean {

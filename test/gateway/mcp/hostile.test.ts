@@ -21,12 +21,14 @@ test('lines that could hide a call are refused, and the server never sees them',
     '{"jsonrpc":"2.0","id":2,"m\\u0065thod":"tools/call","method":"ping"}\n',
     '{"jsonrpc":"2.0","id":2,"method":"ping","Method":"tools/call"}\n',
     '{"jsonrpc":"2.0","id":2,"method":"ping","params":{"x":\r{"jsonrpc":"2.0","id":9,"method":"tools/call"}\r}}\n',
+    '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"a"},"paramſ":{"name":"b"}}\n',
+    '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"a","argumentſ":{"path":"/"}}}\n',
     Buffer.from('7b22c3287d0a', 'hex'),
   ]
   for (const each of lines) session.send(each as string)
   const answers: Told[] = []
   for (const _ of lines) answers.push(await session.next())
-  expect(answers.map(({ id }) => id)).toEqual([null, null, null, null, null, 2, 2, 2, 2, null])
+  expect(answers.map(({ id }) => id)).toEqual([null, null, null, null, null, 2, 2, 2, 2, 2, 2, null])
   for (const { error } of answers) expect(error).toMatchObject({ code: -32700, data: { code: 'mcp_message_invalid' } })
   await session.call('echo')
   await session.end()

@@ -39,6 +39,13 @@ test('rules on arguments: what must fit, and what must not', () => {
   expect(rule(['run'], {})).toBe('allow')
   expect(rule('run', { options: { force: { b: [2], a: 1 } } })).toBe('force')
   expect(rule('run', { options: { force: { b: [2] } } })).toBe(null)
+  // As some servers read it.
+  expect(rule('run', { Options: { 'force ': 1, FORCE: { b: [2], a: 1 } } })).toBe('force')
+  expect(rule('run', { optionſ: { force: { b: [2], a: 1 } } })).toBe('force')
+  expect(rule('run', { options: ' {"force":{"b":[2],"a":1}}' })).toBe('force')
+  expect(rule('write_a', { paths: '["/tmp/a","/etc/b"]' })).toBe('tmp')
+  expect(rule('write_a', { paths: ['/tmp/a'], Paths: ['/etc/b'] })).toBe('tmp')
+  expect(rule('run', { options: '{"force":' })).toBe(null)
 })
 
 test('a denied call is answered so that a model can read it, recorded, and not passed on', async () => {

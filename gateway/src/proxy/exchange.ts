@@ -178,7 +178,8 @@ function passOn(
   if (hasBody && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked'
   else delete headers.trailer
   const { method } = asked
-  return forward({ req, res, method, path: target, headers, hasBody, meters, stop }, upstream, config.limits)
+  const what = { req, res, method, path: target, headers, hasBody, identity: name ?? null, meters, stop }
+  return forward(what, upstream, config.limits)
 }
 
 /** Whether the client's connection to the proxy is encrypted. */

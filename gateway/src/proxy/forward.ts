@@ -35,6 +35,8 @@ export type ForwardedRequest = {
   readonly path: string
   readonly headers: HeaderMap
   readonly hasBody: boolean
+  /** Header in which proxies say who asks; null: none does. */
+  readonly identity: string | null
   readonly meters: { readonly request: BodyMeter; readonly response: BodyMeter } | null
   /** Aborted when the proxy will wait no longer. */
   readonly stop: AbortSignal
@@ -48,7 +50,7 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /** Forwards it. Resolves when it has ended; never rejects. What the client has to be told itself is answered by the caller (`code`). */
 export function forward(what: ForwardedRequest, upstream: Upstream, patience: ForwardPatience): Promise<PassedRequest> {
-  const { req, res, method, path, headers, hasBody, meters, stop } = what
+  const { req, res, method, path, headers, hasBody, identity, meters, stop } = what
   const start = performance.now()
   return new Promise((resolve) => {
     let out: ClientRequest
@@ -165,15 +167,20 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
     }
     if (stop.aborted) stopped()
     else if (isGone(res) || req.aborted) end('cancelled', 'client')
-    else if (hasBody) passBody(req, out!, meters?.request ?? null)
+    else if (hasBody) passBody(req, out!, meters?.request ?? null, identity)
     else out!.end()
   })
 }
 
-function passBody(req: IncomingMessage, out: ClientRequest, meter: BodyMeter | null): void {
+function passBody(
+  req: IncomingMessage,
+  out: ClientRequest,
+  meter: BodyMeter | null,
+  identity: string | null,
+): void {
   if (meter !== null) req.on('data', meter.take)
   req.once('end', () => {
-    const trailers = trailersOf(req)
+    const trailers = trailersOf(req, identity)
     if (trailers !== null && !out.destroyed) out.addTrailers(trailers as Record<string, string>)
   })
   // What comes after an early answer is read and dropped, or the client would not get to read the answer.

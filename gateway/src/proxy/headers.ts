@@ -15,7 +15,7 @@ const HOP_BY_HOP = new Set([
 const NEVER_REMOVED = /^(?:host|content-.*|authorization|cookie|expect|trailer|forwarded|x-forwarded-.*|via)$/
 /** Not in trailers: they would change what was said before. */
 const NEVER_TRAILING =
-  /^(?:host|content-.*|authorization|cookie|set-cookie|expect|trailer|forwarded|x-forwarded-.*|cache-control|location|:.*)$/
+  /^(?:host|content-.*|authorization|cookie|set-cookie|expect|trailer|forwarded|x-forwarded-.*|x-real-ip|cache-control|location|:.*)$/
 const ONCE = new Set(['host', ':authority', 'content-length', 'authorization', 'transfer-encoding'])
 
 /** What proxies say of the way that a request has come. */
@@ -87,10 +87,13 @@ export function responseHeaders({ rawHeaders, headers }: IncomingMessage): Heade
   return kept(rawHeaders, headers.connection, () => true)
 }
 
-/** Trailers that go on. */
-export function trailersOf({ rawTrailers }: IncomingMessage): HeaderMap | null {
+/** Trailers that go on: some servers read them like headers. @param identity header that says who asks, which is believed only there */
+export function trailersOf({ rawTrailers }: IncomingMessage, identity: string | null = null): HeaderMap | null {
   if (rawTrailers.length === 0) return null
-  return kept(rawTrailers, undefined, (name) => !NEVER_TRAILING.test(name))
+  return kept(rawTrailers, undefined, (name) => {
+    const dashed = name.replaceAll('_', '-')
+    return dashed !== identity && !NEVER_TRAILING.test(dashed)
+  })
 }
 
 /** Cookies of HTTP/2 come in parts (RFC 9113, 8.2.3). */

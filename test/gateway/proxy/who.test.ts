@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { begin, find, serve, type Told } from './support.ts'
@@ -96,6 +98,14 @@ test('a header says who asks from trusted addresses only; from others it is a cl
   const spoofed = { 'x-auth-user': 'root', x_auth_user: 'root' }
   const { headers } = (await (await fetch(other.url, { headers: spoofed })).json()) as Told
   expect(Object.keys(headers).filter((name) => /auth.user/.test(name))).toEqual([])
+  // Some servers read trailers like headers.
+  const { hostname, port } = new URL(other.url)
+  const late = request({ hostname, port, method: 'PUT', headers: { te: 'trailers', trailer: 'x-auth-user, x-sum' } })
+  late.write('x')
+  late.addTrailers({ 'x-auth-user': 'root', x_auth_user: 'root', 'x-real-ip': '10.0.0.1', 'x-sum': '9' })
+  late.end()
+  const [answer] = await once(late, 'response')
+  expect(JSON.parse((await answer.toArray()).join('')).trailers).toEqual({ 'x-sum': '9' })
   const [claim] = await other.events()
   expect(claim.actor.id).toBe('anonymous')
   expect(claim.context.claimed).toEqual({ header: { name: 'x-auth-user', value: 'root', why: 'address_not_trusted' } })

@@ -1,4 +1,5 @@
 // What passes in one direction: counted, hashed where that is asked for, and JSON kept for its event within a bound.
+import { isUtf8 } from 'node:buffer'
 import { createHash, type Hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
@@ -37,8 +38,12 @@ export class BodyMeter {
     const type = headers['content-type'] ?? ''
     const isJson = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type)
     if (this.#kept === null || this.bytes === 0 || !isJson || headers['content-encoding'] !== undefined) return null
+    // What is read here in another way than by the server would be shown as something that nobody has sent.
+    const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(type)?.[1] ?? 'utf-8'
+    const body = Buffer.concat(this.#kept)
+    if (!/^(?:utf-?8|us-ascii)$/i.test(charset) || !isUtf8(body)) return null
     try {
-      return { value: parseJson(Buffer.concat(this.#kept).toString()) }
+      return { value: parseJson(body.toString()) }
     } catch {
       return null
     }

@@ -47,6 +47,18 @@ test('the intent before the server sees it, the outcome after, with route, targe
   expect(outcome.http.request.sha256).toBeUndefined()
 })
 
+test('a body of JSON is shown as the server reads it, or not at all', async () => {
+  const it = await begin(upstream.url, { routes: [{ route: 'POST /notes', bodies: 'show' }] })
+  const send = (type: string, body: string) =>
+    fetch(`${it.url}/notes`, { method: 'POST', headers: { 'content-type': type }, body: Buffer.from(body, 'latin1') })
+  await send('application/json; charset=UTF-8', '{"a":"\xc3\xa9"}')
+  await send('application/json', '{"a":"\xe9"}')
+  await send('application/json; charset=iso-8859-1', '{"a":"\xc3\xa9"}')
+  const results = find(await it.events(), 'http.request.result')
+  expect(results.map(({ requestBody }) => requestBody)).toEqual([{ a: 'é' }, undefined, undefined])
+  expect(results[1].http.request).toMatchObject({ bytes: 9, sha256: sha256(Buffer.from('{"a":"\xe9"}', 'latin1')) })
+})
+
 test('what fits no route is recorded by method and normalised path, or passed on, as is set', async () => {
   const routes = [
     { route: 'GET /health', record: false },

@@ -45,6 +45,12 @@ export function targetOf({ fields }: SessionEvent, type: string): { said: string
 export const member = (value: JsonValue | undefined, name: string): JsonValue | undefined =>
   isObject(value) ? value[name] : undefined
 
+/** What a recorder has counted and could not record: `; 3 chunks were not recorded`. Empty for none. */
+export const lost = (number: JsonValue | undefined, one: string, many: string): ToldStep =>
+  typeof number === 'number' && number > 0
+    ? [`; ${number.toLocaleString('en')} ${number === 1 ? `${one} was` : `${many} were`} not recorded`]
+    : []
+
 /** Things that an event names, without the session itself: `mcp-tool echo, mcp-server files`. */
 export function targetsOf({ fields }: SessionEvent): { said: string }[] {
   const targets = Array.isArray(fields.targets) ? fields.targets : []

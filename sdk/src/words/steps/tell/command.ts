@@ -1,14 +1,15 @@
 /** Commands of `killick run`. */
 import { isObject, type JsonValue } from '../../../core/json.ts'
-import { field, said, type Teller, type ToldStep, targetOf } from '../parts.ts'
+import { field, lost, member, said, type Teller, type ToldStep, targetOf } from '../parts.ts'
 
 const STREAMS = ['stdin', 'stdout', 'stderr']
 
 export const COMMAND: Readonly<Record<string, Teller>> = {
-  'command.run': (event, { known: { command } }) => [
+  'command.run': (event, { known: { command, unrecordedCommands } }) => [
     'runs ',
     Array.isArray(command) ? said(command.map(String).join(' ')) : targetOf(event, 'command'),
     ...folder(event.fields.context),
+    ...lost(unrecordedCommands, 'command before it', 'commands before it'),
   ],
   'command.session.chunk': (event, step) => [
     'the terminal shows',
@@ -19,6 +20,7 @@ export const COMMAND: Readonly<Record<string, Teller>> = {
     targetOf(event, 'command'),
     ...how(known),
     ...STREAMS.flatMap((name) => passed(name, known[name])),
+    ...lost(member(known.session, 'unrecordedChunks'), 'chunk of its terminal', 'chunks of its terminal'),
   ],
 }
 
@@ -37,5 +39,7 @@ function how({ result, exitCode, signal, error }: { [name: string]: JsonValue })
 function passed(name: string, stream: JsonValue | undefined): ToldStep {
   if (!isObject(stream)) return []
   if (stream.terminal === true) return [`; ${name} a terminal`]
-  return typeof stream.bytes === 'number' ? [`; ${name} ${stream.bytes.toLocaleString('en')} bytes`] : []
+  if (typeof stream.bytes !== 'number') return []
+  const cut: ToldStep = typeof stream.error === 'string' ? [', cut off by ', said(stream.error)] : []
+  return [`; ${name} ${stream.bytes.toLocaleString('en')} bytes`, ...cut]
 }

@@ -1,6 +1,6 @@
 /** What an agent asks servers of the Model Context Protocol: docs/guides/mcp.md. */
 import type { JsonValue } from '../../../core/json.ts'
-import { field, member, said, shown, type Teller, type ToldStep, targetOf } from '../parts.ts'
+import { field, lost, member, said, shown, type Teller, type ToldStep, targetOf } from '../parts.ts'
 
 const server: (event: Parameters<Teller>[0]) => ToldStep[number] = (event) => targetOf(event, 'mcp-server')
 
@@ -21,6 +21,8 @@ const answers =
   (event, step) => [
     what,
     ...(about === null ? [] : [' ', targetOf(event, about)]),
+    ...(step.known.isLate === true ? [', after it was cancelled'] : []),
+    ...(step.known.isDuplicateId === true ? [', or another request with the same id'] : []),
     ...error(event.fields.metadata),
     ...field('result', ': ', event, step),
   ]
@@ -71,11 +73,12 @@ export const MCP: Readonly<Record<string, Teller>> = {
     if (Array.isArray(command)) return ['the session begins: ', said(command.map(String).join(' '))]
     return ['the session begins with ', typeof url === 'string' ? said(url) : server(event)]
   },
-  'mcp.session.end': (_, { known: { by, exitCode, signal } }) => [
+  'mcp.session.end': (_, { known: { by, exitCode, signal, unrecorded } }) => [
     'the session ends',
     ...(typeof by === 'string' ? [', by ', said(by)] : []),
     ...(typeof exitCode === 'number' ? [`, exit code ${exitCode}`] : []),
     ...(typeof signal === 'string' ? [', ', said(signal)] : []),
+    ...lost(unrecorded, 'event of it', 'events of it'),
   ],
   'mcp.initialize': introduced,
   'mcp.server.discover': introduced,

@@ -1,0 +1,30 @@
+// What is told of a step: what its event says of a doubt or of a loss is not left out.
+import type { JsonObject } from '@killick/sdk/core'
+import { readStep, tellStep } from '@killick/sdk/words'
+import { expect, test } from 'vitest'
+
+const tell = (action: string, metadata: JsonObject, target: JsonObject = { type: 'mcp-tool', id: 'pay' }) => {
+  const event = { id: 'e', fields: { action, outcome: 'success', targets: [target], metadata } }
+  return tellStep(event, readStep(event))
+    .map((part) => (typeof part === 'string' ? part : part.said))
+    .join('')
+}
+
+test.each([
+  ['mcp.session.end', { mcp: { by: 'client', exitCode: 0, unrecorded: 4 } }, /exit code 0; 4 events of it were not recorded$/],
+  ['mcp.session.end', { mcp: { by: 'client', exitCode: 0, unrecorded: 0 } }, /exit code 0$/],
+  ['mcp.tools.call.result', { mcp: { kind: 'outcome', isLate: true } }, /^tool pay, after it was cancelled$/],
+  [
+    'mcp.tools.call.result',
+    { mcp: { kind: 'outcome', isDuplicateId: true } },
+    /^tool pay, or another request with the same id$/,
+  ],
+  ['command.run', { command: ['ls'], unrecordedCommands: 1 }, /^runs ls; 1 command before it was not recorded$/],
+  [
+    'command.end',
+    { result: 'exited', exitCode: 0, session: { unrecordedChunks: 2 }, stdout: { bytes: 3, error: 'EPIPE' } },
+    /; stdout 3 bytes, cut off by EPIPE; 2 chunks of its terminal were not recorded$/,
+  ],
+])('%s, %j', (action, metadata, told) => {
+  expect(tell(action, metadata)).toMatch(told)
+})

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkCollectorConfig, type GatewayStartError, makeEmitterKey } from '@killick/gateway'
-import { isObject, type JsonObject, parseJson } from '@killick/sdk/core'
+import { isObject, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkMapping, mapInput } from '../../gateway/src/receivers/mapping.ts'
 import { tryMapping } from '../../gateway/src/try-mapping.ts'
@@ -144,6 +144,14 @@ test('what a mapping does not find is named, with its place', async () => {
   })
   expect(await refused([])).toMatchObject({ code: 'mapping_empty', status: 422 })
   expect(edge.collector.log.status.recorded).toBe(before)
+})
+
+test('a name that names nothing is refused: it would make one event of all that have it', () => {
+  const mapping = { items: '', id: '{/id?}', source: null, signed: null, event: { action: '{/action}' } }
+  const idOf = (id?: JsonValue) => mapInput(mapping, { action: 'a', ...(id !== undefined && { id }) }, {})[0]!.id
+  expect([idOf('x'), idOf(7), idOf(null), idOf()]).toEqual(['x', '7', null, null])
+  for (const id of ['', 'x'.repeat(1025)])
+    expect(() => idOf(id)).toThrow(expect.objectContaining({ code: 'collect_input_invalid', details: { at: '/id' } }))
 })
 
 test('a rule that does not parse is a fault of the configuration', () => {

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { isObject, type JsonObject, type JsonValue, unescapePointer } from '@killick/sdk/core'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
+import { nameOf } from './json.ts'
 
 /**
  * How an input becomes events. In each text, `{…}` is a hole: `{/a/b}` the value at a JSON pointer (RFC 6901; `{}` is the whole
@@ -82,14 +83,15 @@ function mapItem(
     const value = headers[path.slice('header:'.length)]
     return typeof value === 'string' ? value : undefined
   }
-  const name = (text: string | null): string | null => {
+  const name = (text: string | null, member: string): string | null => {
     const value = text === null ? undefined : fill(text, look, at)
     if (value === undefined || value === null) return null
-    return typeof value === 'string' ? value : JSON.stringify(value)
+    // One name for all would make one event of many.
+    return nameOf(typeof value === 'string' ? value : JSON.stringify(value), member, at)
   }
   const fields = fill(event, look, at)
   if (!isObject(fields)) throw new GatewayRefusal('mapping_empty', undefined, { at })
-  return { fields, id: name(id), source: name(source), at }
+  return { fields, id: name(id, 'id'), source: name(source, 'source'), at }
 }
 
 /** A document with its holes filled; undefined where it is left out. */

@@ -204,8 +204,9 @@ class Follower {
       const stats = await handle.stat({ bigint: true })
       position.born = `${stats.birthtimeNs}`
       position.written = `${stats.mtimeNs}`
+      const again = (): void => this.#begin({ ...position, start: '', turn: position.turn + 1, offset: 0 })
       if (stats.size < position.offset) {
-        this.#begin({ ...position, start: '', turn: position.turn + 1, offset: 0 })
+        again()
         continue
       }
       // Lines are named by how the file begins, so none is read before that is known.
@@ -215,6 +216,11 @@ class Follower {
         ? { bytesRead: 0 }
         : await handle.read(buffer, 0, READ_BYTES, position.offset + this.#rest.length)
       if (bytesRead > 0) {
+        // Cut, and grown beyond that since: looked at when it was read, so that what was read is of the same file.
+        if (position.start !== '' && !(await identify(handle, this.#parts.namesOf)).starts.includes(position.start)) {
+          again()
+          continue
+        }
         await this.#take(Buffer.concat([this.#rest, buffer.subarray(0, bytesRead)]))
         continue
       }

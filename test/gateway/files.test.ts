@@ -54,6 +54,22 @@ test('a file is followed: as it appears, grows, is renamed, is cut to nothing, a
   await reaches(30)
 })
 
+test('a file that is cut and grows beyond where it was read, before anybody looks, is read from its beginning', async () => {
+  const before = edge.collector.log.status.recorded
+  truncateSync(log, 0)
+  appendFileSync(log, lines(200, 203))
+  await reaches(before + 3)
+  writeFileSync(log, lines(210, 220))
+  await reaches(before + 13)
+  appendFileSync(log, line(220))
+  await reaches(before + 14)
+  // While nobody looks, too.
+  await edge.collector.close()
+  writeFileSync(log, lines(230, 250))
+  await edge.restart()
+  await reaches(before + 34)
+})
+
 const faults = async (fault: string) => {
   const text = await (await fetch(`${edge.url}/metrics`)).text()
   return Number(new RegExp(`file_faults_total\\{emitter="payroll",fault="${fault}"\\} (\\d+)`).exec(text)?.[1] ?? 0)

@@ -49,7 +49,7 @@ export function askedWith(method: string, params: JsonObject): JsonObject {
 }
 
 /** How far an answer has brought a request. */
-export type AnswerState = 'answered' | 'input_required'
+export type AnswerState = 'answered' | 'accepted' | 'input_required'
 
 /** What a result says of how the request ended. */
 export function endOf(
@@ -58,9 +58,14 @@ export function endOf(
 ): { state: AnswerState; outcome?: 'success' | 'failure' | 'denied' } {
   if (!isObject(result)) return { state: 'answered', outcome: 'success' }
   if (result.resultType === 'input_required') return { state: 'input_required' }
-  if (method === 'tools/call' && result.isError === true) return { state: 'answered', outcome: 'failure' }
+  // It goes on as a task: what comes of that is the answer to another request.
+  if (isObject(result.task) || result.resultType === 'task') return { state: 'accepted' }
+  // `tasks/result` is answered as the request that has become the task would be.
+  const isOfTask = method === 'tasks/result'
+  if ((method === 'tools/call' || isOfTask) && result.isError === true) return { state: 'answered', outcome: 'failure' }
+  const isElicited = method === 'elicitation/create' || (isOfTask && typeof result.action === 'string')
   // A person has said no, or has not answered.
-  if (method === 'elicitation/create' && result.action !== 'accept') return { state: 'answered', outcome: 'denied' }
+  if (isElicited && result.action !== 'accept') return { state: 'answered', outcome: 'denied' }
   return { state: 'answered', outcome: 'success' }
 }
 

@@ -172,12 +172,7 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
   })
 }
 
-function passBody(
-  req: IncomingMessage,
-  out: ClientRequest,
-  meter: BodyMeter | null,
-  identity: string | null,
-): void {
+function passBody(req: IncomingMessage, out: ClientRequest, meter: BodyMeter | null, identity: string | null): void {
   if (meter !== null) req.on('data', meter.take)
   req.once('end', () => {
     const trailers = trailersOf(req, identity)

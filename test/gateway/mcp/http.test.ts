@@ -423,7 +423,9 @@ test('no type, packing or redirect of a server leads what it asks past the recor
   const it = await world()
   const asks = { jsonrpc: '2.0', id: 's1', method: 'sampling/createMessage', params: { messages: [], maxTokens: 1 } }
   const event = (message: object) => `event: message\ndata: ${JSON.stringify(message)}\n\n`
-  const elsewhere = await serve((_, res) => res.writeHead(200, { 'content-type': 'text/event-stream' }).end(event(asks)))
+  const elsewhere = await serve((_, res) =>
+    res.writeHead(200, { 'content-type': 'text/event-stream' }).end(event(asks)),
+  )
   const head = (res: ServerResponse, headers: string[]) => {
     res.writeHead(200, headers)
     return res
@@ -435,8 +437,7 @@ test('no type, packing or redirect of a server leads what it asks past the recor
     if (way === 'moved') res.writeHead(307, { location: elsewhere.url }).end()
     else if (way === 'case') head(res, ['Content-Type', 'Text/Event-Stream']).end(stream)
     else if (way === 'none') res.writeHead(200).end(stream)
-    else if (way === 'twice')
-      head(res, ['Content-Type', 'text/plain', 'Content-Type', 'text/event-stream']).end(stream)
+    else if (way === 'twice') head(res, ['Content-Type', 'text/plain', 'Content-Type', 'text/event-stream']).end(stream)
     else if (way === 'json') head(res, ['Content-Type', 'x-application/json']).end(JSON.stringify([asks, message]))
     else if (way === 'packed')
       head(res, ['Content-Type', 'text/event-stream', 'Content-Encoding', 'gzip']).end(gzipSync(stream))
@@ -447,8 +448,7 @@ test('no type, packing or redirect of a server leads what it asks past the recor
   })
   const recorder = await record(it, upstream.url)
   const get = (way: string) => fetch(recorder.url, { headers: { accept: 'text/event-stream', 'x-way': way } })
-  for (const way of ['case', 'none', 'twice', 'packed'])
-    expect(await (await get(way)).text(), way).toBe(event(asks))
+  for (const way of ['case', 'none', 'twice', 'packed']) expect(await (await get(way)).text(), way).toBe(event(asks))
   const ways = ['case', 'twice', 'json', 'packed', 'packed-json', 'moved']
   const replies = []
   for (const way of ways) replies.push(await post(recorder.url, calling(way), { 'x-way': way }))
@@ -459,10 +459,9 @@ test('no type, packing or redirect of a server leads what it asks past the recor
   await recorder.close()
   const events = await it.events()
   expect(find(events, 'mcp.sampling.createMessage')).toHaveLength(9)
-  expect(find(events, 'mcp.tools.call.result').map(({ outcome, mcp }) => [outcome, mcp.state, mcp.httpStatus])).toEqual([
-    ...Array(5).fill(['success', 'answered', undefined]),
-    ['failure', 'answered', 307],
-  ])
+  expect(find(events, 'mcp.tools.call.result').map(({ outcome, mcp }) => [outcome, mcp.state, mcp.httpStatus])).toEqual(
+    [...Array(5).fill(['success', 'answered', undefined]), ['failure', 'answered', 307]],
+  )
 })
 
 test('strict: what a server asks in a body of JSON reaches the client when that is recorded, and not before', async () => {

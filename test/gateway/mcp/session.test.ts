@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { endOf } from '../../../gateway/src/mcp/methods.ts'
 import { actions, begin, find, told, world } from './support.ts'
 
 test('intents before the server sees them, results after, with who and what', async () => {
@@ -47,6 +48,17 @@ test('intents before the server sees them, results after, with who and what', as
     metadata: { error: { message: 'bad arguments' } },
   })
   expect(end.mcp).toMatchObject({ by: 'client', exitCode: 0, requests: 4, unrecorded: 0, intent: events[0]!.id })
+})
+
+test.each([
+  ['tools/call', { task: { taskId: 't', status: 'working' } }, 'accepted', undefined],
+  ['elicitation/create', { task: { taskId: 't', status: 'working' } }, 'accepted', undefined],
+  ['tasks/result', { content: [], isError: true }, 'answered', 'failure'],
+  ['tasks/result', { action: 'decline' }, 'answered', 'denied'],
+  ['tasks/result', { content: [] }, 'answered', 'success'],
+  ['tasks/get', { taskId: 't', status: 'working' }, 'answered', 'success'],
+])('%s that is answered with %j has ended as: %s, %s', (method, result, state, outcome) => {
+  expect(endOf(method, result)).toEqual({ state, ...(outcome && { outcome }) })
 })
 
 test('every byte of every line goes on untouched, in order', async () => {

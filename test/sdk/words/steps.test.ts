@@ -11,7 +11,11 @@ const tell = (action: string, metadata: JsonObject, target: JsonObject = { type:
 }
 
 test.each([
-  ['mcp.session.end', { mcp: { by: 'client', exitCode: 0, unrecorded: 4 } }, /exit code 0; 4 events of it were not recorded$/],
+  [
+    'mcp.session.end',
+    { mcp: { by: 'client', exitCode: 0, unrecorded: 4 } },
+    /exit code 0; 4 events of it were not recorded$/,
+  ],
   ['mcp.session.end', { mcp: { by: 'client', exitCode: 0, unrecorded: 0 } }, /exit code 0$/],
   ['mcp.tools.call.result', { mcp: { kind: 'outcome', isLate: true } }, /^tool pay, after it was cancelled$/],
   [

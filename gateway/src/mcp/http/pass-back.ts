@@ -6,7 +6,7 @@ import type { McpSession } from '../session.ts'
 import type { HttpParts } from './parts.ts'
 import { readSse, SseTooLong } from './sse.ts'
 import { unpacked } from './unpacked.ts'
-import { answerOf, passedHeaders } from './upstream.ts'
+import { answerOf } from './upstream.ts'
 
 /** `name`: of the exchange; undefined where messages come that belong to none. `id`: of the server's session. */
 export type Way = { readonly name: string | undefined; readonly id: string | null }

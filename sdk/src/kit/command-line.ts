@@ -9,8 +9,9 @@ const SECRET_NAME =
 /** Behind the user in `postgres://user:…@host`. */
 const URL_PASSWORD = /(?<=[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@]{0,256}:)[^\s/]+(?=@)/i
 
-/** Behind `PASSWORD` in SQL. */
-const SQL_PASSWORD = /\bpassword\s{1,100}(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu
+/** Behind `PASSWORD`, `PASSWORD FOR … =` and `IDENTIFIED BY` in SQL. */
+const SQL_PASSWORD =
+  /\b(?:password(?:\s{1,100}for\s{1,100}\S{1,200}(?=\s{0,100}=))?|identified\s{1,100}(?:with\s{1,100}\S{1,100}\s{1,100})?by)(?:\s{1,100}|\s{0,100}=\s{0,100})(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu
 
 const SECRET = 'secret'
 const URL_RULE = 'url-password'

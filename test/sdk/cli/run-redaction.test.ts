@@ -107,6 +107,18 @@ test.each<[string[], string[]]>([
     ['psql', '-c', "ALTER ROLE ada PASSWORD 'hunter2' LOGIN"],
     ['psql', '-c', 'ALTER ROLE ada [redacted:sql-password] LOGIN'],
   ],
+  [
+    ['mysql', '-e', "CREATE USER ada IDENTIFIED BY 'hunter2' ACCOUNT LOCK"],
+    ['mysql', '-e', 'CREATE USER ada [redacted:sql-password] ACCOUNT LOCK'],
+  ],
+  [
+    ['mysql', '-e', "alter user ada identified with caching_sha2_password by 'hunter2'"],
+    ['mysql', '-e', 'alter user ada [redacted:sql-password]'],
+  ],
+  [
+    ['mysql', '-e', "SET PASSWORD FOR 'ada'@'%' = 'hunter2'"],
+    ['mysql', '-e', 'SET [redacted:sql-password]'],
+  ],
 ])('%j', (command, recorded) => {
   const { command: redacted, removals } = redact(command)
   expect(redacted).toEqual(recorded)

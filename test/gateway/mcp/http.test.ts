@@ -233,6 +233,16 @@ test('headers that contradict the body, and requests of strangers, go no further
     json: { error: { data: { code: 'mcp_origin_refused' } } },
   })
   expect(await rebound(recorder.url)).toBe(403)
+  const type = 'application/json'
+  for (const headers of [
+    { 'content-type': type, 'mcp-session-id': ['one', 'two'] },
+    ['Content-Type', type, 'Content-Type', `${type}; charset=utf-16`, 'Host', '127.0.0.1'],
+  ]) {
+    const asked = request(recorder.url, { method: 'POST', headers } as object)
+    asked.end(JSON.stringify(calling('tool')))
+    const [reply] = await once(asked, 'response')
+    expect([reply.statusCode, await text(reply)]).toEqual([400, expect.stringContaining('more than once')])
+  }
   expect(seen).toEqual([])
   expect(await post(recorder.url, calling(name), { ...mirrored(''), 'mcp-name': encoded })).toMatchObject({
     status: 200,

@@ -82,6 +82,9 @@ export async function recordHttp(config: McpConfig, say: (text: string) => void)
   }
 }
 
+/** Of several, servers take the first, the last or both. */
+const ONCE = ['mcp-session-id', 'content-type']
+
 async function take(req: IncomingMessage, res: ServerResponse, parts: HttpParts, name: string): Promise<void> {
   res.on('error', () => {})
   const intruder = intruderOf(req, parts.http)
@@ -90,6 +93,9 @@ async function take(req: IncomingMessage, res: ServerResponse, parts: HttpParts,
     res.writeHead(404).end()
     return
   }
+  const twice = ONCE.find((header) => (req.headersDistinct[header] ?? []).length > 1)
+  if (twice !== undefined)
+    return refuse(res, 400, 'mcp_header_mismatch', `The header ${twice} is there more than once.`)
   if (req.method === 'POST') return exchange(req, res, parts, name)
   if (req.method === 'GET' || req.method === 'DELETE' || req.method === 'OPTIONS') return passWithout(req, res, parts)
   res.writeHead(405, { allow: 'POST, GET, DELETE, OPTIONS' }).end()

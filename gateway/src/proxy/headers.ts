@@ -92,7 +92,7 @@ export function trailersOf({ rawTrailers }: IncomingMessage, identity: string | 
   if (rawTrailers.length === 0) return null
   return kept(rawTrailers, undefined, (name) => {
     const dashed = name.replaceAll('_', '-')
-    return dashed !== identity && !NEVER_TRAILING.test(dashed)
+    return dashed !== identity?.replaceAll('_', '-') && !NEVER_TRAILING.test(dashed)
   })
 }
 

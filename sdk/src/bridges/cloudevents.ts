@@ -45,7 +45,7 @@ export type EventCloudEvent = {
  * @example
  * const proof = parseProof(text)
  * await fetch(bus, { method: 'POST', headers: { 'content-type': 'application/cloudevents+json' },
- *   body: JSON.stringify(toCloudEvent(proof.event.token)) })
+ *   body: JSON.stringify(toCloudEvent(proof.event)) })
  */
 export function toCloudEvent(token: string): EventCloudEvent {
   return cloudEventOf(parseEvent(token))

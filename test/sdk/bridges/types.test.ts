@@ -1,6 +1,6 @@
 // The bridges name no type of the libraries, so a compiler says here whether each takes what a bridge gives.
 import { execFile } from 'node:child_process'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,6 +20,7 @@ import pino from 'pino'
 import { createLogger } from 'winston'
 import type { AuditLog } from '@killick/sdk'
 import { eventOfCloudEvent, toCloudEvent } from '@killick/sdk/cloudevents'
+import { parseProof } from '@killick/sdk/core'
 import { AuditLogRecordExporter, AuditLogRecordProcessor } from '@killick/sdk/otel'
 import { auditStream } from '@killick/sdk/pino'
 import { auditTransport } from '@killick/sdk/winston'
@@ -35,12 +36,22 @@ export function wire(audit: AuditLog) {
 }
 `
 
-test('each library takes what its bridge gives', { timeout: 60_000 }, async () => {
+/** What the documents say a CloudEvent is made of: the example at toCloudEvent, and the guide's words. */
+async function asDocumented(): Promise<string> {
+  const source = await readFile(join(root, 'sdk/src/bridges/cloudevents.ts'), 'utf8')
+  const [, example] = /@example\n([^@]*?)\n \*\/\nexport function toCloudEvent/.exec(source)!
+  const guide = await readFile(join(root, 'docs/guides/bridges.md'), 'utf8')
+  const [, token] = /event's token, such as `([^`]+)`/.exec(guide)!
+  const lines = example!.replaceAll(/^ \* ?/gm, '')
+  return `export async function send(bus: string, text: string) {\n${lines}\nreturn toCloudEvent(${token})\n}\n`
+}
+
+test('each library takes what its bridge gives, as the documents say', { timeout: 60_000 }, async () => {
   library('pino')
   const application = join(folder, 'node_modules/.types')
   onTestFinished(() => rm(application, { recursive: true, force: true }))
   await mkdir(application)
-  await writeFile(join(application, 'application.ts'), APPLICATION)
+  await writeFile(join(application, 'application.ts'), APPLICATION + (await asDocumented()))
   const compilerOptions = { typeRoots: [relative(application, join(root, 'node_modules/@types'))] }
   const config = { extends: join(root, 'tsconfig.json'), compilerOptions, include: ['application.ts'] }
   await writeFile(join(application, 'tsconfig.json'), JSON.stringify(config))

@@ -85,6 +85,42 @@ describe.skipIf(!browserAvailable())('in the console', () => {
     expect(heads.slice(1, 4)).toEqual(['"State: "', '"Shows: "', '"Until: "'])
   })
 
+  test.each([1280, 360])(
+    'a change has its before and after in sight, however long its path, %i pixels wide',
+    async (width) => {
+      const changes = [{ path: `/${'part'.repeat(100)}`, before: 'paid'.repeat(100), after: 'owed'.repeat(100) }]
+      await audit.record({ ...INVOICE, action: 'amend', changes })
+      await audit.flush()
+      const page = await events(width)
+      await page.locator('tbody tr:has-text("amend") td a').first().click()
+      const table = page.locator('.scroll:has(th:text("Before"))')
+      await table.waitFor()
+      const hidden = () => table.evaluate((all) => all.scrollWidth - all.clientWidth)
+      expect(await hidden()).toBe(0)
+      await page.emulateMedia({ media: 'print' })
+      expect(await hidden()).toBe(0)
+    },
+  )
+
+  test('at four times its size a history keeps its controls within its frame, and on paper it has none', async () => {
+    const page = await events(320)
+    await page.locator('tbody tr:has-text("pay") td a').first().click()
+    await page.click('a:text("its history")')
+    const chosen = page.locator('.player select')
+    await chosen.waitFor()
+    const inner = await page
+      .locator('main')
+      .evaluate(
+        (main) =>
+          main.getBoundingClientRect().right -
+          Number.parseFloat(getComputedStyle(main.firstElementChild!).paddingRight),
+      )
+    const { x, width } = (await chosen.boundingBox())!
+    expect(x + width).toBeLessThanOrEqual(inner)
+    await page.emulateMedia({ media: 'print' })
+    expect(await page.locator('.player').isVisible()).toBe(false)
+  })
+
   test('a sealed name is called so, and a key is nobody’s name', async () => {
     const key = generateKey()
     await register(service.url, 'clinic', [{ jwk: publicJwk(key) }])

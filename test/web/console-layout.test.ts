@@ -108,13 +108,9 @@ describe.skipIf(!browserAvailable())('in the console', () => {
     await page.click('a:text("its history")')
     const chosen = page.locator('.player select')
     await chosen.waitFor()
-    const inner = await page
-      .locator('main')
-      .evaluate(
-        (main) =>
-          main.getBoundingClientRect().right -
-          Number.parseFloat(getComputedStyle(main.firstElementChild!).paddingRight),
-      )
+    const inner = await page.evaluate<number>(
+      'document.querySelector("h1").parentElement.getBoundingClientRect().right - parseFloat(getComputedStyle(document.querySelector("h1").parentElement).paddingRight)',
+    )
     const { x, width } = (await chosen.boundingBox())!
     expect(x + width).toBeLessThanOrEqual(inner)
     await page.emulateMedia({ media: 'print' })

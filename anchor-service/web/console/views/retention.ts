@@ -1,5 +1,5 @@
 /** What goes and what must stay: proposals that wait for a second person, policies, holds, and what was erased. */
-import type { JsonObject } from '@killick/sdk/core'
+import { isObject, type JsonObject } from '@killick/sdk/core'
 import type { ErasureAnswer, HoldAnswer, ProposalAnswer, RetentionAnswer } from '../../../src/http/answers.ts'
 import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
@@ -79,11 +79,12 @@ function proposed({ proposals, next }: Page<'proposals', ProposalAnswer>): Child
 
 /** What a proposal proposes, in the words of who made it where these say more. */
 function about({ action, target, proposes }: ProposalAnswer): Child {
-  const { fields, count: events, reason, contentsDays, eventsDays } = proposes as JsonObject
+  const { fields, count: events, reason, covers, contentsDays, eventsDays } = proposes as JsonObject
   if (action === 'retention.end') return h('span', {}, 'to end the policy ', said(target))
   if (action === 'retention.set') {
     const drop = typeof eventsDays === 'number' ? `, events ${days(eventsDays)}` : ''
-    return h('span', {}, 'the policy ', said(target), `: contents go ${days(Number(contentsDays))}${drop}`)
+    const which = h('span', { class: 'note below' }, coveredBy(isObject(covers) ? covers : {}))
+    return h('span', {}, 'the policy ', said(target), `: contents go ${days(Number(contentsDays))}${drop}`, which)
   }
   const names = Array.isArray(fields) ? fields.join(', ') : 'all fields'
   return h(

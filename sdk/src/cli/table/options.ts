@@ -29,7 +29,8 @@ const TOKEN_FILE = {
   'token-file': {
     value: 'file',
     complete: 'file',
-    about: 'a file that holds the token, such as keys/admin.token or keys/reader.token in the service’s data folder',
+    about:
+      'a file that holds the token, such as keys/reader.token, keys/admin.token or keys/eraser.token in the service’s data folder',
   },
 } as const
 

@@ -118,6 +118,24 @@ test('TLS that goes through to the server: only the beginning and the end are re
   })
 })
 
+test('a relay that is stopped lets go of a client whose server has not answered yet', async () => {
+  await it.events()
+  // It takes connections, and says nothing.
+  const asked = Promise.withResolvers<void>()
+  const server = createServer((socket) => void socket.once('data', () => asked.resolve()))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  await it.start({ tls: { passthrough: true }, server: { host: '127.0.0.1', port } })
+  const socket = await asksForTls()
+  await asked.promise
+  const start = performance.now()
+  await Promise.all([it.relay.close(), once(socket, 'close')])
+  // Within the grace period, which is not for who has not begun anything.
+  expect(performance.now() - start).toBeLessThan(5_000)
+  await it.start()
+})
+
 test('where the server has no TLS that could go through, a client that asks for it is recorded in full', async () => {
   const isPassed = ({ known }: { known: Told }) => known.isPassedThrough
   const before = (await it.events()).map(seen).filter(isPassed)

@@ -37,7 +37,7 @@ import {
 } from './batch-rows.ts'
 import { areDroppedRight, compareDropped, isDroppedSince } from './dropped-columns.ts'
 import { checkIndexes } from './indexes.ts'
-import { boundsOf, type Noted, notedOf, partOf } from './noted.ts'
+import { type Noted, notedOf, partOf, timesWithin } from './noted.ts'
 import { walkRuns } from './runs.ts'
 
 export function checkColumns(db: pg.Pool): OwnCheck {
@@ -149,7 +149,7 @@ function batchDifferences(
   const event_nodes = found.event_nodes === NOTHING ? NOTHING : digest([treeOver(leaves).nodes])
   const wrong = differences(found, { ...columns, event_leaves: digest([leaves]), event_nodes })
   if (noted === null) return [...wrong, ...(canBeTimes(found) ? [] : ['earliest'])]
-  return [...wrong, ...differences(found, boundsOf(noted))]
+  return [...wrong, ...differences(found, timesWithin(noted))]
 }
 
 /** Whether the times of a batch follow each other. Of events that were dropped nobody can tell more: their times went with them. */

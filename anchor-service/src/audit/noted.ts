@@ -126,7 +126,7 @@ function keysIn(counts: Buffer): number {
 }
 
 /** When the earliest and the latest of them were recorded, ms since 1970. There is one at least. */
-export function boundsOf({ times }: Noted): { earliest: number; latest: number } {
+export function timesWithin({ times }: Noted): { earliest: number; latest: number } {
   let [earliest, latest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
   for (let at = 0; at < times.length; at += TIME) {
     const time = times.readUIntBE(at, TIME)

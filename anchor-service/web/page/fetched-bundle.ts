@@ -1,4 +1,5 @@
 /** Loads the script that checks bundles, once somebody brings one: a page on a disk can read no file but scripts. */
+import { runScript } from '../shared/script.ts'
 import type { BundleShelf, OpenBundle } from './bundle/kit.ts'
 
 const shelf = globalThis as BundleShelf
@@ -17,17 +18,8 @@ export async function isBundle(file: File): Promise<boolean> {
  * @param home - Where the page's own files are.
  * @throws Error where it cannot be loaded
  */
-export function bundleOpener(home: string): Promise<OpenBundle> {
-  const { promise, resolve, reject } = Promise.withResolvers<OpenBundle>()
-  if (shelf.killickBundle !== undefined) return Promise.resolve(shelf.killickBundle)
-  const script = document.createElement('script')
-  script.src = `${home}bundle.js`
-  const done = () => {
-    if (shelf.killickBundle === undefined) reject(new Error('bundle.js cannot be loaded'))
-    else resolve(shelf.killickBundle)
-  }
-  script.onload = done
-  script.onerror = done
-  document.head.append(script)
-  return promise.finally(() => script.remove())
+export async function bundleOpener(home: string): Promise<OpenBundle> {
+  if (shelf.killickBundle === undefined) await runScript(`${home}bundle.js`)
+  if (shelf.killickBundle === undefined) throw new Error('bundle.js cannot be loaded')
+  return shelf.killickBundle
 }

@@ -1,5 +1,6 @@
 /** Words of a language from a script of their own, because a page on a disk can read no file but scripts. */
 import type { Language } from '../shared/language.ts'
+import { runScript } from '../shared/script.ts'
 import type { Offer } from './languages.ts'
 
 type Shelf = { killickWords?: { [tag: string]: Language } }
@@ -20,16 +21,9 @@ export async function wordsOf({ tag, words, script }: Offer, home: string): Prom
   return words ?? shelf.killickWords?.[tag] ?? fetchWords(tag, `${home}${script}`)
 }
 
-function fetchWords(tag: string, src: string): Promise<Language> {
-  const { promise, resolve, reject } = Promise.withResolvers<Language>()
-  const script = document.createElement('script')
-  script.src = src
-  script.onload = () => {
-    const words = shelf.killickWords?.[tag]
-    if (words === undefined) reject(new Error(`${src} holds no words`))
-    else resolve(words)
-  }
-  script.onerror = () => reject(new Error(`${src} is missing`))
-  document.head.append(script)
-  return promise.finally(() => script.remove())
+async function fetchWords(tag: string, src: string): Promise<Language> {
+  await runScript(src)
+  const words = shelf.killickWords?.[tag]
+  if (words === undefined) throw new Error(`${src} is missing, or holds no words`)
+  return words
 }

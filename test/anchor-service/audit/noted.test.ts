@@ -9,7 +9,7 @@ import {
 } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { boundsOf, NOTING_READERS, notedOf, partOf } from '../../../anchor-service/src/audit/noted.ts'
+import { NOTING_READERS, notedOf, partOf, timesWithin } from '../../../anchor-service/src/audit/noted.ts'
 import { openReaders, type StretchRead } from '../../../sdk/src/audit/readers.ts'
 import { KnownKeys } from '../../../sdk/src/audit/readings.ts'
 import type { Stretch } from '../../../sdk/src/audit/stretches.ts'
@@ -63,7 +63,7 @@ test('what is noted of a batch is what its events say, with fields that are gone
       const parsed = parse(body)
       const noted = notedOf({ ...parsed, noted: reading!.noted })!
       expect(noted).toEqual(notedOf({ ...parsed, noted: null }))
-      expect(boundsOf(noted)).toEqual({
+      expect(timesWithin(noted)).toEqual({
         earliest: Math.min(...events.map(({ time }) => time)),
         latest: Math.max(...events.map(({ time }) => time)),
       })

@@ -224,7 +224,10 @@ function misspelt(given: Readonly<Record<string, string | undefined>>, settings:
   return Object.entries(given).flatMap(([name, value]): [name: string, meant: string][] => {
     const isOurs = name.startsWith(PREFIX) && !settings.has(name) && value?.trim()
     if (!isOurs || SERVICE_LINK.test(name) || /^(tcp|udp|sctp):/.test(value!)) return []
-    const meant = nearest(name.slice(PREFIX.length), known)
+    const own = name.slice(PREFIX.length)
+    // Some settings have the names that every service has: DATABASE_URL, PORT.
+    if (settings.has(own)) return [[name, own]]
+    const meant = nearest(own, known)
     return meant === null ? [] : [[name, PREFIX + meant]]
   })
 }

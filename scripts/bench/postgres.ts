@@ -1,15 +1,13 @@
 // The relay for PostgreSQL beside pgbouncer, which relays too and records nothing: pgbench's select statements through each, by turns.
 import { execFile } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { startCluster } from '../../anchor-service/src/database/embedded/cluster.ts'
-import { type ChildHandle, startChild, startNode } from '../lib/processes.ts'
+import { startBouncer } from '../lib/pgbouncer.ts'
+import { type ChildHandle, startNode } from '../lib/processes.ts'
 import { type BenchPlan, type BenchRow, KEY, perSecond } from './plan.ts'
 import { median } from './stats.ts'
 
@@ -18,8 +16,6 @@ const CLIENTS = 16
 const SHARE = 0.6
 const STRICT_RATE = 5_000
 const ALLOWED_MS = 1
-/** An account that owns nothing, for pgbouncer, which does not run as root. */
-const NOBODY = 65_534
 
 const run = promisify(execFile)
 
@@ -29,7 +25,7 @@ export async function measurePostgres(folder: string, { rounds, seconds }: Bench
   try {
     const direct = await cluster.databaseUrl('bench')
     await run('pgbench', ['-i', '-q', '-s', '10', direct])
-    const bouncer = await startBouncer(direct)
+    const bouncer = await startBouncer(direct, 'session')
     const [strict, observe] = [await startRelay(home, direct, 'strict'), await startRelay(home, direct, 'observe')]
     const time = Math.max(3, Math.min(seconds, 10))
     const rates = { direct: [] as number[], bouncer: [] as number[], observe: [] as number[], strict: [] as number[] }
@@ -113,36 +109,4 @@ async function startRelay(home: string, direct: string, mode: 'strict' | 'observ
   const child = await startNode([GATEWAY, 'postgres', '--config', file])
   url.host = (await child.printed(/listens on (\S+)/))[1]!
   return { child, url: url.href }
-}
-
-async function startBouncer(direct: string): Promise<Way> {
-  const folder = mkdtempSync(join(tmpdir(), 'killick-bouncer-'))
-  const url = new URL(direct)
-  const port = await freePort()
-  const settings = {
-    ...{ listen_addr: '127.0.0.1', listen_port: port, unix_socket_dir: '', pool_mode: 'session', max_client_conn: 100 },
-    ...{ default_pool_size: 50, auth_type: 'plain', auth_file: join(folder, 'users') },
-  }
-  const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`)
-  writeFileSync(join(folder, 'users'), `"${url.username}" "${url.password}"\n`)
-  writeFileSync(
-    join(folder, 'bouncer.ini'),
-    `[databases]\n* = host=${url.hostname} port=${url.port}\n[pgbouncer]\n${lines.join('\n')}\n`,
-  )
-  chmodSync(folder, 0o755)
-  const asNobody = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
-  const child = await startChild('pgbouncer', [join(folder, 'bouncer.ini')], asNobody)
-  await child.printed(/process up/)
-  child.exited.then(() => rmSync(folder, { recursive: true, force: true }))
-  url.host = `127.0.0.1:${port}`
-  return { child, url: url.href }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }

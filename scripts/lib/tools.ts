@@ -21,6 +21,8 @@ export const TOOLS = {
   'python3-psycopg2': { names: ['python3'], install: 'apt-get install python3-psycopg2' },
   // What everybody has for PostgreSQL.
   psql: { names: ['psql'], install: 'apt-get install postgresql-client' },
+  // What stands between many applications and their PostgreSQL.
+  pgbouncer: { names: ['pgbouncer'], install: 'apt-get install pgbouncer' },
   // Client certificates for the collector's tests.
   openssl: { names: ['openssl'], install: 'apt-get install openssl' },
   groff: { names: ['groff'], install: 'apt-get install groff-base' },

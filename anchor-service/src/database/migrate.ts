@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { StartError } from '../errors.ts'
 import { isOutage } from './outage.ts'
+import { changesSessions } from './pooler.ts'
 
 /** The role of the service: it may only select and insert in schema `killick`. */
 export const LEDGER_ROLE = 'killick_ledger'
@@ -27,8 +28,9 @@ export type MigrationReport = {
  * Brings the schema `killick` up to date: forward only, each migration once, all in one transaction, under a lock, so that
  * several processes may start together. Safe to run at every start.
  *
- * @throws StartError, and changes nothing, if no database can be reached, it is too old or in an encoding that cannot hold events,
- * another program or a newer version made the schema, or a version with a different file of the same name
+ * @throws StartError, and changes nothing, if no database can be reached, it is too old or in an encoding that cannot hold events, a
+ * pooler gives each transaction another session, another program or a newer version made the schema, or a version with a different file
+ * of the same name
  */
 export async function migrate(databaseUrl: string): Promise<MigrationReport> {
   try {
@@ -39,13 +41,9 @@ export async function migrate(databaseUrl: string): Promise<MigrationReport> {
 }
 
 async function migrated(databaseUrl: string): Promise<MigrationReport> {
-  const client = new pg.Client({
-    ...{ connectionString: databaseUrl, application_name: 'killick migrations' },
-    connectionTimeoutMillis: CONNECT_MS,
-  })
-  await client.connect()
+  const client = await connect(databaseUrl)
   try {
-    await refuseServer(client)
+    await refuseServer(client, databaseUrl)
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     // Before anything is made, the role too, which all databases of the server share.
     const pending = await readPending(client)
@@ -60,6 +58,15 @@ async function migrated(databaseUrl: string): Promise<MigrationReport> {
   }
 }
 
+async function connect(databaseUrl: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    ...{ connectionString: databaseUrl, application_name: 'killick migrations' },
+    connectionTimeoutMillis: CONNECT_MS,
+  })
+  await client.connect()
+  return client
+}
+
 /** A sentence for the usual reasons why a database cannot be reached; its URL may hold a password and is not shown. */
 function describeOutage(error: Error & { code?: string }): Error {
   const { code = '', message } = error
@@ -72,16 +79,20 @@ function describeOutage(error: Error & { code?: string }): Error {
       )
 }
 
-async function refuseServer(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ version: string; encoding: string }>(
-    `select current_setting('server_version') as version, current_setting('server_encoding') as encoding`,
+async function refuseServer(client: pg.Client, databaseUrl: string): Promise<void> {
+  const { rows } = await client.query<{ version: string; encoding: string; pid: number }>(
+    `select current_setting('server_version') as version, current_setting('server_encoding') as encoding, pg_backend_pid() as pid`,
   )
-  const { version, encoding } = rows[0]!
+  const { version, encoding, pid } = rows[0]!
   if (Number.parseInt(version, 10) < OLDEST)
     throw new StartError(`The database is a PostgreSQL ${version}; the ledger needs ${OLDEST} or later (DATABASE_URL).`)
   if (!ENCODINGS.includes(encoding))
     throw new StartError(
       `The database is in ${encoding}, which cannot hold all that events say. Give DATABASE_URL one that is made with: create database … template template0 encoding 'UTF8'`,
+    )
+  if (await changesSessions(client, pid, () => connect(databaseUrl)))
+    throw new StartError(
+      'DATABASE_URL leads to a pooler that gives a connection another session for each transaction, where the locks and settings of the ledger would be lost. Give the address of PostgreSQL itself, or of a pool that leaves each connection its session (pgbouncer: pool_mode = session).',
     )
 }
 

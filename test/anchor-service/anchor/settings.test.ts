@@ -134,6 +134,13 @@ describe('a variable that is no setting', () => {
     expect(() => loadConfig(slips)).not.toThrow(/hunter2/)
   })
 
+  test('is a fault where it is a setting with a prefix that this one does not have', () => {
+    const prefixed = { KILLICK_DATABASE_URL: 'postgres://a:hunter2@127.0.0.1/x', KILLICK_PORT: '1' }
+    for (const name of ['DATABASE_URL', 'PORT'])
+      expect(() => loadConfig(prefixed)).toThrow(`- KILLICK_${name} is not a setting; did you mean ${name}?`)
+    expect(() => loadConfig(prefixed)).not.toThrow(/hunter2/)
+  })
+
   test('may be another program’s', async () => {
     const theirs = Object.fromEntries(
       [...Object.values(VARIABLES), 'KILLICK_TOKEN', 'KILLICK_TRUST', 'KILLICK_CONFIG'].map((name) => [name, 'x']),

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { migrate, readMigrations } from '../../../anchor-service/src/database/migrate.ts'
 import { StartError } from '../../../anchor-service/src/errors.ts'
+import { startBouncer } from '../../../scripts/lib/pgbouncer.ts'
+import { findTool } from '../../../scripts/lib/tools.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 
 // Databases were made by this file. A change of the schema is a new file with the next number.
@@ -76,3 +78,24 @@ test('a database that takes a connection and says nothing, or that it is not rea
     expect.stringMatching(/no PostgreSQL answers there \(timeout expired\)/),
   ])
 }, 30_000)
+
+describe.skipIf(findTool('pgbouncer') === null)('behind pgbouncer', () => {
+  test('a pool that changes sessions is refused before anything is made, and one that leaves them is taken', async () => {
+    const direct = await createDatabase()
+    const through = async (mode: 'session' | 'transaction' | 'statement') => {
+      const { child, url } = await startBouncer(direct, mode)
+      return migrate(url)
+        .catch((reason) => reason)
+        .finally(() => child.stop())
+    }
+    for (const mode of ['transaction', 'statement'] as const) {
+      const error = await through(mode)
+      expect(error).toBeInstanceOf(StartError)
+      expect(error.message).toMatch(
+        /^DATABASE_URL leads to a pooler that gives a connection another session .*pool_mode = session/,
+      )
+    }
+    expect(await queryAsOwner(direct, `select to_regnamespace('killick') as schema`)).toEqual([{ schema: null }])
+    expect((await through('session')).applied).not.toEqual([])
+  })
+})

@@ -50,10 +50,12 @@ export function openDoorbell(options: DoorbellOptions, answer: () => Promise<voi
     trouble = null
   })
 
+  const away = () => trouble ?? `${backend} cannot be reached`
+
   async function send(work: () => Promise<unknown>): Promise<void> {
     if (isStarting) await withinTime(ready, '').catch(() => {})
     isStarting = false
-    if (!isReady()) throw new Error(`${backend} cannot be reached`)
+    if (!isReady()) throw new Error(away())
     await withinTime(work(), `${backend} does not answer`).then(() => {
       trouble = null
     }, down)
@@ -68,7 +70,7 @@ export function openDoorbell(options: DoorbellOptions, answer: () => Promise<voi
       ),
     status: () => {
       const isUp = isReady() && trouble === null
-      return { backend, isUp, detail: isUp ? null : (trouble ?? `${backend} cannot be reached`) }
+      return { backend, isUp, detail: isUp ? null : away() }
     },
     async close() {
       await withinTime(Promise.all([worker.close(), queue.close()]), '').catch(() => {})

@@ -89,3 +89,14 @@ describe.each(['postgresql', 'redis'] as const)('a doorbell on %s', (on) => {
     await until(() => answering.answers === 2, 4_000)
   })
 })
+
+test('a ring that nobody can be told of says why', async () => {
+  const bell = openDoorbell(
+    { redisUrl: 'redis://127.0.0.1:9', databaseUrl, name: 'away', intervalMs: 60_000 },
+    async () => {},
+  )
+  const why = 'connect ECONNREFUSED 127.0.0.1:9'
+  await expect(bell.ring()).rejects.toThrow(why)
+  expect(bell.status()).toEqual({ backend: 'redis', isUp: false, detail: why })
+  await bell.close()
+})

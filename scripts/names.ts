@@ -25,7 +25,7 @@ const NOUNS: Record<string, string[]> = {
     ...['anchor-service/src/http/routes/shares', 'anchor-service/web/console/views/shares'],
   ],
   // The newest checkpoint of a log.
-  head: ['anchor-service/src/ledger/head-', 'anchor-service/src/commands/accept-head'],
+  head: ['anchor-service/src/ledger/head-', 'anchor-service/src/commands/accept-head', 'sdk/src/verify/read-log-heads'],
   // A file of the spool.
   segment: ['sdk/src/client/segment'],
   // The log's signed size and root.

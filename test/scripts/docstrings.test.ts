@@ -82,7 +82,7 @@ describe('@killick/sdk', () => {
         ...['generateKey', 'publicJwk', 'readKeyFile', 'writeKeyFile', 'signerOf'],
         ...['Alg', 'PrivateJwk', 'PublicJwk', 'Signer'],
         ...['shareEvent', 'revokeShare', 'Share', 'ShareOptions', 'ShareService'],
-        ...['parseProof', 'readAnchors', 'verifyProof', 'Proof', 'Trust', 'Verdict'],
+        ...['parseProof', 'readAnchors', 'readLogHeads', 'verifyProof', 'Proof', 'Trust', 'Verdict'],
         ...['verifyBundle', 'BundleTrust', 'BundleVerdict', 'NodeBundleOptions'],
         ...['ERROR_CODES', 'ErrorCode', 'KillickError'],
       ].sort(),

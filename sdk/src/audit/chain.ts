@@ -1,13 +1,12 @@
 // Checks anchors: compares what the service lists with the log's roots at those sizes and with the contract.
-import { keccak_256 } from '@noble/hashes/sha3.js'
-import { equalBytes, fromHex, toHex, utf8 } from '../core/bytes.ts'
+import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { Hash } from '../core/hash.ts'
 import type { JsonValue } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
-import { ANCHOR_LOG_CODE_HASH, codeHash } from '../verify/contract.ts'
 import { askContract, readAnchors } from '../verify/read-anchors.ts'
-import { type ChainNode, openNodes, parseQuantity, type Rpc, readQuantity, reasonOf } from '../verify/rpc.ts'
+import { askHead } from '../verify/read-log-heads.ts'
+import { type ChainNode, openNodes, type Rpc, readQuantity, reasonOf } from '../verify/rpc.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import { parseAnchorRow, readPages } from './answers.ts'
 import type { Api } from './api.ts'
@@ -76,8 +75,6 @@ export async function listAnchors(api: Api, findings: Findings): Promise<ListedA
 const nameOf = ({ chainId, contract, logId, size }: Pick<Anchor, 'chainId' | 'contract' | 'logId' | 'size'>) =>
   `${chainId}/${contract}/${logId}/${size}`
 
-const HEAD = `0x${toHex(keccak_256(utf8('head(bytes32)')).slice(0, 4))}`
-
 /**
  * The chain id of the first node, in this order, that names its chain; null if none does. All are asked at once.
  * @throws KillickError `option_invalid` if a URL is malformed
@@ -101,25 +98,9 @@ export async function readHeads(logs: readonly PinnedLog[], urls: readonly strin
   return { nodes, heads, unread }
 }
 
-/** Asks for the code first: another contract could say anything. */
 async function readHead(rpc: Rpc, log: PinnedLog): Promise<ContractHead> {
-  const [code, answer] = await Promise.all([
-    rpc.call('eth_getCode', [log.contract, 'latest']),
-    // A contract that is not AnchorLog may refuse.
-    rpc.call('eth_call', [{ to: log.contract, data: HEAD + log.logId.slice(2) }, 'latest']).catch((error) => error),
-  ])
-  const hash = codeHash(code)
-  if (hash === null || code === '0x')
-    throw new KillickError('unreachable', `The node at ${rpc.node} knows no anchor contract at ${log.contract}`)
-  if (hash !== ANCHOR_LOG_CODE_HASH) return { log, rpc, genuineCode: false, size: 0, time: 0 }
-  if (answer instanceof Error) throw answer
-  // (address publisher, uint64 size, uint32 time)
-  const words = typeof answer === 'string' && answer.startsWith('0x') ? fromHex(answer.slice(2).toLowerCase()) : null
-  const word = (i: number) => parseQuantity(`0x${toHex(words!.subarray(32 * i, 32 * i + 32))}`)
-  const [size, time] = words?.length === 3 * 32 ? [word(1), word(2)] : [null, null]
-  if (size === null || time === null)
-    throw new KillickError('unreachable', `The node at ${rpc.node} gave no head of the log`)
-  return { log, rpc, genuineCode: true, size, time }
+  const head = await askHead(rpc, log, 'latest')
+  return { log, rpc, genuineCode: head !== null, size: head?.size ?? 0, time: head?.time ?? 0 }
 }
 
 /** Null when done, else why a node gave no answer. */

@@ -3,6 +3,7 @@ import { endsStream, type ParsedEvent } from '../core/event.ts'
 import { SYSTEM } from '../core/registry.ts'
 import type { RetentionDrop } from '../core/retention.ts'
 import { printTime } from '../core/time.ts'
+import type { PinnedLog } from '../verify/trust.ts'
 import { AbsentPlaces, type Stream } from './drops.ts'
 import type { BundleScope } from './manifest.ts'
 import type { PlaceRun } from './reading.ts'
@@ -97,21 +98,17 @@ export class ScopeWatch {
   }
 
   /**
-   * @param logs that are pinned @param confirmed anchors in these that the chain confirms, by rising size
-   * @param isSound whether everything in the bundle holds
+   * @param reach how far anchors of pinned logs reach @param isSound whether everything in the bundle holds
    */
-  finish(
-    size: number,
-    { logs, confirmed }: { logs: readonly string[]; confirmed: readonly Confirmed[] },
-    isSound: boolean,
-  ): BundleCompleteness {
+  finish(size: number, reach: Reach, isSound: boolean): BundleCompleteness {
+    const { logs, confirmed } = reach
     const scope = this.#scope
     if (scope.kind === 'stream') this.#gapBefore(scope.last + 1)
     if (scope.kind === 'source' && scope.to > size)
       this.#gap({ what: 'entries', first: Math.max(size, scope.from), last: scope.to - 1 })
     const dropped = this.#told(isSound)
     const { after, by } = scope.kind === 'source' ? boundsOf(scope, logs, confirmed) : { after: null, by: null }
-    const isReached = this.#isReached(logs, confirmed)
+    const isReached = isReachedBy(scope, reach)
     return {
       verdict: this.#verdict(isSound, isReached, dropped.events > 0),
       gaps: this.#gaps.list,
@@ -119,6 +116,7 @@ export class ScopeWatch {
       absent: { ...this.#gone },
       dropped,
       isReached,
+      heads: isReached ? latest(reach.heads) : [],
       after: printTime(after),
       by: printTime(by),
       streams: this.#ended.size,
@@ -147,22 +145,6 @@ export class ScopeWatch {
     return isReached ? 'complete' : 'open'
   }
 
-  #isReached(logs: readonly string[], confirmed: readonly Confirmed[]): boolean {
-    const scope = this.#scope
-    if (scope.kind !== 'source') return true
-    const { from, to, since, until } = scope
-    // What comes before the range was in the log by `since`, and what comes behind it was not in the log as anchored at `until` or later.
-    const isSince =
-      since === null || from === 0 || confirmed.some((it) => it.size >= from && it.time <= Date.parse(since))
-    if (until === null || !isSince) return isSince
-    const end = Date.parse(until)
-    // A log that is anchored on several chains is anchored late on one of them; another may have had more by then, and whoever made the
-    // bundle need not name the anchor that says so. So each has to show it.
-    const isAhead = confirmed.some((it) => it.size > to && it.time <= end)
-    const isShown = (log: string) => confirmed.some((it) => it.log === log && it.size <= to && it.time >= end)
-    return !isAhead && logs.length > 0 && logs.every(isShown)
-  }
-
   #isWanted(source: string, logIndex: number): boolean {
     const scope = this.#scope
     return scope.kind === 'source' && source === scope.source && logIndex >= scope.from && logIndex < scope.to
@@ -179,9 +161,66 @@ export class ScopeWatch {
   }
 }
 
+/** What pinned logs show of the time. */
+export type Reach = {
+  /** Their names, as `nameOfLog` has them. */
+  readonly logs: readonly string[]
+  /** Anchors in them that the chain confirms, by rising size. */
+  readonly confirmed: readonly Confirmed[]
+  /** What nodes said of some of them: as of `time` (ms) no more than `size` entries were anchored there. */
+  readonly heads: readonly (Confirmed & PinnedLog)[]
+}
+
+/**
+ * Pinned logs of which no confirmed anchor shows how much they had when the time ended that was asked for, while one of another log does. Only then does
+ * it help to ask the chain: what was accepted by that time, and is anchored nowhere, no head shows.
+ */
+export function unshown(scope: BundleScope, logs: readonly string[], confirmed: readonly Confirmed[]): string[] {
+  if (scope.kind !== 'source' || scope.until === null) return []
+  const without = logs.filter((log) => !isShown(scope, log, confirmed))
+  return without.length < logs.length ? without : []
+}
+
+/** Whether anchors show that the entries of a scope reach as far as the times that were asked for. */
+function isReachedBy(scope: BundleScope, { logs, confirmed, heads }: Reach): boolean {
+  if (scope.kind !== 'source') return true
+  const { from, to, since, until } = scope
+  // What comes before the range was in the log by `since`, and what comes behind it was not in the log as anchored at `until` or later.
+  const isSince =
+    since === null || from === 0 || confirmed.some((it) => it.size >= from && it.time <= Date.parse(since))
+  if (until === null || !isSince) return isSince
+  // A log that is anchored on several chains is anchored late on one of them; another may have had more by then, and whoever made the
+  // bundle need not name the anchor that says so. So each has to show it, or the chain says that there is no such anchor.
+  const end = Date.parse(until)
+  const isAhead = confirmed.some((it) => it.size > to && it.time <= end)
+  const open = logs.filter((log) => !isShown(scope, log, confirmed))
+  return !isAhead && open.length < logs.length && open.every((log) => isBehind(scope, log, heads))
+}
+
+/** Whether an anchor shows that a log had no entry behind the range when the time ended that was asked for. */
+function isShown({ to, until }: SourceScope, log: string, confirmed: readonly Confirmed[]): boolean {
+  return confirmed.some((it) => it.log === log && it.size <= to && it.time >= Date.parse(until!))
+}
+
+/** Whether all nodes that were asked say the same, and one of them of a time that is late enough. */
+function isBehind({ to, until }: SourceScope, log: string, heads: Reach['heads']): boolean {
+  const told = heads.filter((head) => head.log === log)
+  return told.every(({ size }) => size <= to) && told.some(({ time }) => time >= Date.parse(until!))
+}
+
+/** Of what nodes said of each log, the latest. */
+function latest(heads: Reach['heads']): BundleCompleteness['heads'] {
+  const rising = [...heads].sort((a, b) => a.time - b.time)
+  return [...new Map(rising.map((head) => [head.log, head])).values()].map(
+    ({ chainId, contract, logId, size, time }) => ({ chainId, contract, logId, size, at: printTime(time)! }),
+  )
+}
+
+type SourceScope = Extract<BundleScope, { kind: 'source' }>
+
 /** When none of the entries was in any of the logs yet, and when all of them were in one. ms; null: nobody can tell */
 function boundsOf(
-  { from, to }: Extract<BundleScope, { kind: 'source' }>,
+  { from, to }: SourceScope,
   logs: readonly string[],
   confirmed: readonly Confirmed[],
 ): { after: number | null; by: number | null } {

@@ -1,4 +1,5 @@
 /** The verifier's answer about a bundle: whether what it holds is genuine, and whether it is all there is. */
+import type { PinnedLog } from '../verify/trust.ts'
 import type { ErasureWord } from '../verify/values.ts'
 import type { Missing } from '../verify/verdict.ts'
 import type { BundleAnchor, BundleScope } from './manifest.ts'
@@ -108,8 +109,13 @@ export type BundleCompleteness = {
     readonly found: readonly BundleDropped[]
     readonly foundCount: number
   }
-  /** Whether anchors of all pinned logs show that the entries reach as far as the times that were asked for, or none were asked for. */
+  /** Whether anchors of all pinned logs show that the entries reach as far as the times that were asked for, or `heads` does, or none were asked for. */
   readonly isReached: boolean
+  /**
+   * Pinned logs of which no anchor in the bundle shows that, and of which a node was asked instead: no more than `size` entries were anchored in them
+   * as of `at`, the time of a block, ISO 8601. Empty where that did not help.
+   */
+  readonly heads: readonly (PinnedLog & { readonly size: number; readonly at: string })[]
   /**
    * Block times, ISO 8601: as anchored at the one, in whichever pinned log, the ledger had no entry of the scope yet, and as anchored at the other
    * it has all. Null: anchors do not show it.

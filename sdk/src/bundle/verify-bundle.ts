@@ -9,10 +9,18 @@ import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { verifySignature } from '../core/signature.ts'
 import { anchorFinal, isAbout } from '../verify/checks.ts'
+import type { HeadFact } from '../verify/read-log-heads.ts'
 import { type Bounds, boundsFrom } from '../verify/times.ts'
-import { type AnchorFact, checkTrust, DEFAULT_CONFIRMATIONS, type Trust, weightiest } from '../verify/trust.ts'
+import {
+  type AnchorFact,
+  checkTrust,
+  DEFAULT_CONFIRMATIONS,
+  type PinnedLog,
+  type Trust,
+  weightiest,
+} from '../verify/trust.ts'
 import type { Missing } from '../verify/verdict.ts'
-import { type Confirmed, ScopeWatch } from './completeness.ts'
+import { type Confirmed, type Reach, ScopeWatch, unshown } from './completeness.ts'
 import { ErasureWatch } from './erasures.ts'
 import { BundleKeys } from './keys.ts'
 import { linesOf } from './lines.ts'
@@ -35,6 +43,11 @@ import { BundleWalk } from './walk.ts'
 export type BundleTrust = Omit<Trust, 'facts' | 'timeTolerance'> & {
   /** Asks nodes about the anchors of the bundle, such as `(anchors) => readAnchors({ anchors }, urls)`. Default: nobody is asked. */
   readonly facts?: ((anchors: readonly BundleAnchor[]) => Promise<readonly AnchorFact[]>) | undefined
+  /**
+   * Asks nodes how far pinned logs are anchored, such as `(logs) => readLogHeads(logs, urls)`. Called only where an anchor in one pinned log
+   * shows that the bundle reaches as far as was asked for, about those of which no anchor in it does. Default: nobody is asked.
+   */
+  readonly heads?: ((logs: readonly PinnedLog[]) => Promise<readonly HeadFact[]>) | undefined
 }
 
 /** Options of `verifyBundle`. */
@@ -117,6 +130,7 @@ const FOR_PEOPLE = ['report.html', 'verify.html', 'readme.txt']
  *   logs: [{ chainId: 1, contract: '0x…', logId: '0x…' }],
  *   sourceKeys: [{ source: 'billing-api', jwk: sourceKey }],
  *   facts: (anchors) => readAnchors({ anchors }, ['https://rpc.example.com']),
+ *   heads: (logs) => readLogHeads(logs, ['https://rpc.example.com']),
  * })
  * verdict.outcome // 'verified': genuine
  * verdict.completeness.verdict // 'complete': and all there is
@@ -203,7 +217,8 @@ class Verification {
     const asked = await this.#ask()
     // Anybody can anchor an old root of this log in a log of their own, as late as they like.
     const pinned = confirmedOf(asked.filter((anchor) => anchor.pinned))
-    const times = (this.#trust.logs ?? []).length > 0 ? pinned : confirmedOf(asked)
+    const reach = await this.#reach(pinned)
+    const times = reach.logs.length > 0 ? pinned : confirmedOf(asked)
     const keys = new BundleKeys(this.#trust.sourceKeys ?? [], (logIndex) => boundsOf(times, logIndex))
     const watch = new ScopeWatch(scope)
     const silence = new PromiseWatch()
@@ -223,8 +238,7 @@ class Verification {
         this.#faults.add({ reason: 'anchor_mismatch', file: 'manifest.json', code: `${anchor.chainId}/${anchor.size}` })
     }
     const isSound = this.#faults.count === 0
-    const logs = (this.#trust.logs ?? []).map(nameOfLog)
-    const completeness = watch.finish(walk.size, { logs, confirmed: pinned }, isSound)
+    const completeness = watch.finish(walk.size, reach, isSound)
     const missing = isSound ? this.#missing(checkpoint?.isPinned ?? false, asked, keys, walk.size) : []
     return {
       outcome: isSound ? (missing.length === 0 ? 'verified' : 'undecided') : 'failed',
@@ -286,6 +300,16 @@ class Verification {
       const final = held && counts ? anchorFinal(fact, { confirmations }).status === 'passed' : null
       return { ...told, held: counts ? held : null, final, pinned }
     })
+  }
+
+  /** @param confirmed anchors in pinned logs */
+  async #reach(confirmed: readonly Confirmed[]): Promise<Reach> {
+    const { logs: pins = [], heads: ask } = this.#trust
+    const logs = pins.map(nameOfLog)
+    const open = unshown(this.#manifest.scope, logs, confirmed)
+    const told = open.length === 0 ? [] : ((await ask?.(pins.filter((log) => open.includes(nameOfLog(log))))) ?? [])
+    const heads = told.map((head) => ({ ...head, log: nameOfLog(head), time: 1000 * head.at }))
+    return { logs, confirmed, heads: heads.filter(({ log }) => open.includes(log)) }
   }
 
   #missing(isLogPinned: boolean, anchors: readonly JudgedBundleAnchor[], keys: BundleKeys, size: number): Missing[] {

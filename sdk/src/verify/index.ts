@@ -1,6 +1,6 @@
 /**
- * Everything that a verifier needs. It runs in browsers: it uses no Node modules. Only `readAnchors`, `openNodes` and `openRpc`
- * use the network.
+ * Everything that a verifier needs. It runs in browsers: it uses no Node modules. Only `readAnchors`, `readLogHeads`, `openNodes`
+ * and `openRpc` use the network.
  */
 
 export { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
@@ -36,6 +36,7 @@ export { ANCHOR_LOG_CODE_HASH, decodeBool } from './contract.ts'
 export type { Engine } from './engine.ts'
 export type { CheckStatus, Reason } from './finding.ts'
 export { readAnchors } from './read-anchors.ts'
+export { type HeadFact, readLogHeads } from './read-log-heads.ts'
 export { type ChainNode, type NoAnswer, openNodes, openRpc, parseQuantity, type Rpc, type RpcOptions } from './rpc.ts'
 export {
   type AnchorFact,

@@ -1,5 +1,6 @@
 /** What a verdict about a bundle comes to: the phrases that the command line and the page share, in English. */
 import type {
+  BundleCompleteness,
   BundleDropped,
   BundleErasure,
   BundleGap,
@@ -36,6 +37,8 @@ export type BundlePhrases = {
     readonly after: (iso: string) => string
     /** By when all of it was in the log. @param iso the time of an anchor, ISO 8601 in UTC */
     readonly by: (iso: string) => string
+    /** Of a pinned log of which the chain itself was asked how much of it is anchored. */
+    readonly head: (head: BundleCompleteness['heads'][number]) => string
     /**
      * Of streams that have not ended.
      * @param streams how many, from 1
@@ -140,6 +143,8 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
       not_judged: 'Something in it does not hold, so nothing can be said of what is missing.',
       after: (iso) => `None of it was in the log yet as anchored at ${time(iso)}, by the last anchor before it.`,
       by: (iso) => `All of it was in the log by ${time(iso)}, the time of the anchor that covers it.`,
+      head: ({ chainId, logId, size, at }) =>
+        `No anchor in it shows how far the pinned log ${logId.slice(0, 10)}… had come; chain ${chainId} itself says that no more than ${number(size)} ${size === 1 ? 'entry' : 'entries'} of it ${size === 1 ? 'was' : 'were'} anchored by ${time(at)}.`,
       notEnded: (streams, of) =>
         `${number(streams)} of ${count(of, 'stream')} ${streams === 1 ? 'has' : 'have'} not ended: what ${streams === 1 ? 'its recorder still holds' : 'their recorders still hold'} comes later in the log.`,
     },

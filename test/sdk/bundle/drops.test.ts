@@ -80,7 +80,7 @@ test('a stream whose last places are missing has neither ended nor not', () => {
   const watch = new ScopeWatch({ kind: 'source', source: 'shop', from: 0, to: 9, since: null, until: null })
   for (const stream of ['s-1', 's-2']) watch.events({ source: 'shop', stream }, 1, [0, 4], [])
   watch.absent({ source: 'shop', stream: 's-2' }, 2, [5, 6])
-  expect(watch.finish(9, { logs: [], confirmed: [] }, true)).toMatchObject({
+  expect(watch.finish(9, { logs: [], confirmed: [], heads: [] }, true)).toMatchObject({
     ...{ streams: 1, ended: 0, absent: { events: 2, entries: 0 } },
   })
 })

@@ -7,7 +7,15 @@ import { join } from 'node:path'
 import { openApi } from '@killick/sdk/audit'
 import { type BundleTrust, verifyBundle } from '@killick/sdk/bundle'
 import { leafHash, parseEvent, parseHash, printCheckpoint, printHash, utf8 } from '@killick/sdk/core'
-import { EMPTY_ROOT, parseProof, readAnchors, verifyProof } from '@killick/sdk/verify'
+import {
+  EMPTY_ROOT,
+  type HeadFact,
+  type PinnedLog,
+  parseProof,
+  readAnchors,
+  readLogHeads,
+  verifyProof,
+} from '@killick/sdk/verify'
 import { Contract, JsonRpcProvider, sha256, toUtf8Bytes, Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { planBundle } from '../../../sdk/src/bundle/make-bundle.ts'
@@ -39,6 +47,8 @@ let whole: { manifest: Record<string, unknown>; lines: string[] }
 let [early, late]: Told[] = []
 /** The roots of both, anchored behind `late` in another log of the same contract. */
 let foreign: Told[]
+/** The root of `early`, anchored in a third log, in which nothing else ever is. */
+let quiet: Told
 /** Id of the last event. */
 let last: string
 
@@ -155,6 +165,7 @@ beforeAll(async () => {
   late = await anchored()
   foreign = await anchorElsewhere(contract, [early, late])
   expect(foreign[0]!.time).toBeGreaterThan(late.time)
+  quiet = (await anchorElsewhere(contract, [early]))[0]!
   const { logId } = (await call(service.url, '/v1/anchors?limit=1')).json.anchors[0]
   trust = {
     ...{ logKeys: [service.vkey], logs: [{ chainId: chain.chainId, contract, logId }] },
@@ -178,6 +189,7 @@ const plain = ({ chainId, contract, logId, size, root, time, transaction, block 
 const parsed = (told: Told) => ({ ...plain(told), root: parseHash(told.root)! })
 /** Both logs, as of a ledger that is anchored twice, once late. */
 const both = () => ({ ...trust, logs: [...trust.logs!, foreign[0]!] })
+const placeOf = ({ chainId, contract, logId }: PinnedLog) => ({ chainId, contract, logId })
 const iso = (seconds: number) => new Date(1000 * seconds).toISOString()
 
 describe('an old root that somebody has anchored late in a log of their own', () => {
@@ -257,6 +269,62 @@ describe('a ledger that is anchored in two logs, in one of them late', () => {
     )
     expect(nothing.manifest).toMatchObject({ scope: { from: late!.size, to: late!.size } })
     expect(nothing.manifest.anchors.map(({ size }) => size)).toContain(late!.size)
+  })
+
+  test('of a log without an anchor in the bundle the chain is asked, where one of the other shows how far it reaches', async () => {
+    const asked: number[] = []
+    const told = async (pinned: Told, named: object[], to: number, heads = readLogHeads) => {
+      const until = new Date(1000 * (to === early!.size ? early : late)!.time - 500).toISOString()
+      const scope = { kind: 'source', source: SOURCE, from: 0, to, since: null, until }
+      const lines = hashed(whole.lines, (at) => at >= to)
+      const bytes = pack({ ...whole.manifest, scope, anchors: named }, lines)
+      const given = { ...trust, logs: [...trust.logs!, pinned] }
+      const ask = (logs: readonly PinnedLog[]) => {
+        asked.push(logs.length)
+        return heads(logs, [chain.url])
+      }
+      return (await verifyBundle(once(bytes), { ...given, heads: ask })).completeness
+    }
+    const [own] = [plain(late!)]
+    const { logId } = quiet
+    const open = { verdict: 'open', isReached: false, heads: [] }
+    expect(await told(quiet, [own], late!.size)).toMatchObject({
+      ...{ verdict: 'complete', isReached: true, heads: [{ logId, size: early!.size, at: expect.any(String) }] },
+    })
+    // The chain says that this one had more, and nobody knows since when.
+    expect(await told(foreign[0]!, [plain(early!)], early!.size)).toMatchObject(open)
+    expect(asked).toEqual([1, 1])
+    // Nodes that contradict each other, one that lags, none that answers.
+    const [head] = await readLogHeads([quiet], [chain.url])
+    const says = async (...facts: Partial<HeadFact>[]) =>
+      told(quiet, [own], late!.size, async () => facts.map((each) => ({ ...head!, ...each })))
+    for (const facts of [[{}, { size: late!.size + 1 }], [{ at: early!.time }], [], [{ logId: foreign[0]!.logId }]])
+      expect(await says(...facts), JSON.stringify(facts)).toMatchObject(open)
+    // What is anchored nowhere by that time, no head shows: so the chain is asked of a part of the logs alone.
+    asked.length = 0
+    expect(await told(quiet, [plain(early!)], late!.size)).toMatchObject(open)
+    expect(asked).toEqual([])
+  })
+
+  test('and the command asks it too', async () => {
+    const out = join(folder, 'quiet.bundle')
+    const until = new Date(1000 * late!.time - 500).toISOString()
+    const scope = { kind: 'source', source: SOURCE, from: 0, to: late!.size, since: null, until }
+    writeFileSync(out, pack({ ...whole.manifest, scope, anchors: [plain(late!)] }, whole.lines))
+    const pins = join(folder, 'pins.json')
+    const { logKeys, sourceKeys, logs } = trust
+    const judged = async (rpcs: string[]) => {
+      writeFileSync(
+        pins,
+        JSON.stringify({ logKeys, sourceKeys, logs: [...logs!, quiet].map(placeOf), rpcs, confirmations: 1 }),
+      )
+      return killick(['verify', out, '--trust', pins])
+    }
+    const { out: said } = await judged([chain.url])
+    expect(said).toMatch(/^COMPLETE: /m)
+    expect(said).toContain(
+      `No anchor in it shows how far the pinned log ${quiet.logId.slice(0, 10)}… had come; chain ${chain.chainId} itself says that no more than ${early!.size} entries`,
+    )
   })
 
   test('a key was used in its time where one shows it', async () => {

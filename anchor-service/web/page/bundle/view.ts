@@ -1,6 +1,6 @@
 /** A bundle: its file is read in slices, checked while it is read, and told of in two answers. */
 import { type BundleVerdict, verifyBundle } from '@killick/sdk/bundle'
-import { KillickError, readAnchors } from '@killick/sdk/verify'
+import { KillickError, readAnchors, readLogHeads } from '@killick/sdk/verify'
 import type { IconName } from '../../shared/dom.ts'
 import type { Rung, Tone } from '../../shared/summary.ts'
 import type { BundleView, Given, Kit } from './kit.ts'
@@ -61,7 +61,11 @@ export function openBundle(file: File, kit: Kit, code: string | null): BundleVie
       try {
         const verdict = await verifyBundle(
           slicesOf(file, mine.signal, onRead),
-          { ...pins, facts: async (anchors) => (rpcs.length > 0 ? readAnchors({ anchors }, rpcs) : []) },
+          {
+            ...pins,
+            facts: async (anchors) => (rpcs.length > 0 ? readAnchors({ anchors }, rpcs) : []),
+            heads: async (logs) => (rpcs.length > 0 ? readLogHeads(logs, rpcs) : []),
+          },
           {
             checkSignature: signatureChecker(),
             reader: workers.reader,
@@ -259,7 +263,7 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
 }
 
 function complete({ completeness, fields, scope, origin }: BundleVerdict, tone: Tone, told: BundleWords): Answer {
-  const { verdict, after, by, streams, ended, gapCount, absent, dropped, isReached } = completeness
+  const { verdict, after, by, streams, ended, gapCount, absent, dropped, isReached, heads } = completeness
   const words = told.complete
   const means = told.phrases.completeness
   const isSource = scope?.kind === 'source'
@@ -270,6 +274,7 @@ function complete({ completeness, fields, scope, origin }: BundleVerdict, tone: 
     ...(verdict === 'incomplete' && !isReached ? [means.notReached] : []),
     ...(after === null ? [] : [means.after(after)]),
     ...(by === null ? [] : [means.by(by)]),
+    ...heads.map(means.head),
     ...(isSource && streams > ended ? [means.notEnded(streams - ended, streams)] : []),
     ...(['erased', 'expired', 'undecided'] as const)
       .filter((name) => (fields?.[name] ?? 0) > 0)

@@ -143,6 +143,8 @@ export function german({ number, time, list }: Printer): BundleWords {
       not_judged: 'Etwas darin hält nicht stand; so lässt sich nicht sagen, was fehlt.',
       after: (iso) => `Nichts davon war im Stand des Logs, den der letzte Anker davor verankert hat: ${time(iso)}.`,
       by: (iso) => `Alles war im Log bei dem Anker, der es abdeckt: ${time(iso)}.`,
+      head: ({ chainId, logId, size, at }) =>
+        `Wie weit das festgelegte Log ${logId.slice(0, 10)}… war, zeigt kein Anker darin; die Blockchain ${chainId} selbst sagt, dass bis ${time(at)} nicht mehr als ${count(size, 'Eintrag', 'Einträge')} davon verankert ${size === 1 ? 'war' : 'waren'}.`,
       notEnded: (n, of) =>
         `${number(n)} von ${count(of, 'Strom', 'Strömen')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: Was ${n === 1 ? 'sein Rekorder noch hält' : 'ihre Rekorder noch halten'}, kommt später ins Log.`,
     },

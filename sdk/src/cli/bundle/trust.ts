@@ -2,6 +2,7 @@
 import { chainOf } from '../../audit/chain.ts'
 import type { BundleTrust } from '../../bundle/index.ts'
 import { readAnchors } from '../../verify/read-anchors.ts'
+import { readLogHeads } from '../../verify/read-log-heads.ts'
 import { openNodes } from '../../verify/rpc.ts'
 import { ANY_CHAIN, type PinSet } from '../pins.ts'
 
@@ -20,5 +21,6 @@ export async function bundleTrust({
     ...{ logKeys, sourceKeys, logs: placed },
     ...(confirmations !== undefined && { confirmations }),
     facts: (anchors) => (rpcs.length > 0 ? readAnchors({ anchors }, nodes) : Promise.resolve([])),
+    heads: (logs) => (rpcs.length > 0 ? readLogHeads(logs, nodes) : Promise.resolve([])),
   }
 }

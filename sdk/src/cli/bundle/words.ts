@@ -36,7 +36,7 @@ const NAMES = {
 
 /** Whether it is all there is, and what that rests on. */
 export function completenessLines(found: BundleCompleteness, verdict: BundleVerdict): Text[] {
-  const { verdict: name, gaps, gapCount, absent, dropped, isReached, after, by, streams, ended } = found
+  const { verdict: name, gaps, gapCount, absent, dropped, isReached, heads, after, by, streams, ended } = found
   const shown = paint(['bold', isOnlyDropped(found) ? 'yellow' : COLOURS[name]], NAMES[name])
   return [
     text`${shown}: ${meaning(found, verdict)}`,
@@ -51,6 +51,7 @@ export function completenessLines(found: BundleCompleteness, verdict: BundleVerd
     ...(name === 'incomplete' && !isReached ? [text`  · ${PHRASES.completeness.notReached}`] : []),
     ...(after === null ? [] : [text`  · ${PHRASES.completeness.after(after)}`]),
     ...(by === null ? [] : [text`  · ${PHRASES.completeness.by(by)}`]),
+    ...heads.map((head) => text`  · ${PHRASES.completeness.head(head)}`),
     ...(streams > ended && verdict.scope?.kind === 'source' && name !== 'not_judged'
       ? [text`  · ${PHRASES.completeness.notEnded(streams - ended, streams)}`]
       : []),

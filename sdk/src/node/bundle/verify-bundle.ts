@@ -43,6 +43,7 @@ export type NodeBundleOptions = Pick<BundleOptions, 'onEvent' | 'onProgress' | '
  *   logs: [{ chainId: 1, contract: '0x…', logId: '0x…' }],
  *   sourceKeys: [{ source: 'billing-api', jwk: sourceKey }],
  *   facts: (anchors) => readAnchors({ anchors }, ['https://rpc.example.com']),
+ *   heads: (logs) => readLogHeads(logs, ['https://rpc.example.com']),
  * })
  * verdict.outcome // 'verified': genuine
  * verdict.completeness.verdict // 'complete': and all there is

@@ -1,14 +1,21 @@
 import type { Api } from '../audit/api.ts'
 import { type BundleRequest, planBundle } from '../bundle/make-bundle.ts'
-import type { BundleScope } from '../bundle/manifest.ts'
+import type { BundleManifest, BundleScope } from '../bundle/manifest.ts'
 import { KillickError } from '../core/errors.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import { openLedger } from './reader.ts'
 import { printReport } from './report.ts'
 import { type ForPeople, type WritingProgress, type WrittenBundle, writeBundle } from './writer.ts'
 
-/** What was made, what it holds all of, and how many events of that it does not hold because retention policies have dropped them. */
-export type MadeBundle = WrittenBundle & { readonly scope: BundleScope; readonly dropped: number }
+/**
+ * What was made, what it holds all of, and how many events of that it does not hold because retention policies have dropped them. `isReached`:
+ * whether an anchor in it is late enough to show that it reaches until the time that was asked for; if not, no check of it can call it complete.
+ */
+export type MadeBundle = WrittenBundle & {
+  readonly scope: BundleScope
+  readonly dropped: number
+  readonly isReached: boolean
+}
 
 /** How often it is made again at most, because events were dropped meanwhile. */
 const AGAIN = 3
@@ -76,7 +83,13 @@ async function makeOnce(
   const written = await writeBundle(file, manifest, lines(), forPeople, maxBytes, (progress) =>
     onProgress?.({ ...progress, of: entries }),
   )
-  return { ...written, dropped: dropped(), scope: manifest.scope }
+  return { ...written, dropped: dropped(), scope: manifest.scope, isReached: isReached(manifest) }
+}
+
+function isReached({ scope, anchors }: BundleManifest): boolean {
+  if (scope.kind !== 'source' || scope.until === null) return true
+  const until = Date.parse(scope.until)
+  return anchors.some(({ size, time }) => size <= scope.to && 1000 * time >= until)
 }
 
 const MAX_PAGE_BYTES = 4 << 20

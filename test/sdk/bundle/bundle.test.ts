@@ -249,7 +249,7 @@ describe('killick bundle', () => {
   test('of a period: from the last anchor before it to the first one after it', async () => {
     const iso = (seconds: number) => new Date(1000 * seconds).toISOString()
     const period = ['--source', ALPHA, '--from', iso(times[0]!), '--to', iso(times[1]!)]
-    expect((await bundle('middle.bundle', ...period)).code).toBe(0)
+    expect(JSON.parse((await bundle('middle.bundle', ...period)).out)).toMatchObject({ isReached: true })
     const verdict = await verified(readFileSync(file('middle.bundle')))
     expect(verdict.outcome).toBe('verified')
     const { from, to } = verdict.scope as { from: number; to: number }
@@ -264,10 +264,12 @@ describe('killick bundle', () => {
     expect(unasked).toMatchObject({ outcome: 'undecided', missing: ['chain', 'contract'] })
     expect(unasked.completeness).toMatchObject({ verdict: 'open', after: null, by: null })
     // A period that reaches beyond the last anchor.
-    expect((await bundle('late.bundle', '--source', ALPHA, '--from', iso(times[0]!), '--to', '2099-01-01')).code).toBe(
-      0,
-    )
+    const late = ['--source', ALPHA, '--from', iso(times[0]!), '--to', '2099-01-01']
+    const made = await bundle('late.bundle', ...late)
+    expect([made.code, JSON.parse(made.out).isReached]).toEqual([0, false])
     expect((await verified(readFileSync(file('late.bundle')))).completeness.verdict).toBe('open')
+    const said = await killick(['bundle', '--bare', '--out', file('later.bundle'), ...late], { env })
+    expect(said.err).toContain('Nothing was anchored since 2099-01-02T00:00:00.000Z, so nobody can tell yet whether')
   })
 
   test('of a stream: places without a gap; of a search: as the index says', async () => {

@@ -44,6 +44,10 @@ export const bundle: Command = {
         err(
           text`Not in it: ${count(made.dropped, 'event')} that retention policies have dropped, as the ledger’s log says`,
         )
+      if (!made.isReached && made.scope.kind === 'source')
+        err(
+          text`Nothing was anchored since ${made.scope.until!}, so nobody can tell yet whether it holds all until then. Make it again once something was: an anchor needs an event that comes after it.`,
+        )
       err(text`Check it, or let somebody else: killick verify ${file}`)
     }
     return EXIT.ok

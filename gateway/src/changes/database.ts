@@ -217,6 +217,27 @@ export async function tablesWithoutIdentity(client: pg.Client, tables: readonly 
   return rows.map((row) => row.table)
 }
 
+/**
+ * Published tables with virtual generated columns (PostgreSQL 18 and later), which are in no stream: once all of a row is its replica identity,
+ * UPDATE and DELETE fail on them. @returns each with what its replica identity is (`relreplident`), and whether it has a primary key
+ */
+export async function tablesWithVirtualColumns(
+  client: pg.Client,
+  tables: readonly string[] | null,
+): Promise<{ table: string; identity: string; hasKey: boolean }[]> {
+  const { rows } = await client.query(
+    `select n.nspname || '.' || c.relname as table, c.relreplident as identity,
+         exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasKey"
+       from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       where c.relkind in ('r', 'p') and c.relpersistence = 'p' and n.nspname not in ('pg_catalog', 'information_schema')
+         and ($1::text[] is null or n.nspname || '.' || c.relname = any ($1))
+         and exists (select from pg_attribute a where a.attrelid = c.oid and a.attgenerated = 'v' and not a.attisdropped)
+       order by 1`,
+    [tables],
+  )
+  return rows
+}
+
 /** The primary key of a table as it is now, and the names of types as people write them. */
 export async function tableFacts(
   client: pg.Client,

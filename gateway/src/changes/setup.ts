@@ -1,7 +1,14 @@
 // `killick-gateway changes setup`: makes what the recorder needs in the database, and says what it did.
 import pg from 'pg'
 import { type ChangesConfig, verifySlotOf } from './config.ts'
-import { connectTo, publicationFacts, serverFacts, slotFacts, tablesWithoutIdentity } from './database.ts'
+import {
+  connectTo,
+  publicationFacts,
+  serverFacts,
+  slotFacts,
+  tablesWithoutIdentity,
+  tablesWithVirtualColumns,
+} from './database.ts'
 import { ChangesError } from './errors.ts'
 import { printLsn } from './lsn.ts'
 import { checkServer } from './preflight.ts'
@@ -27,7 +34,7 @@ export async function setupChanges(
   try {
     const server = await serverFacts(client)
     checkServer(server)
-    await makePublication(client, config, print, force)
+    await makePublication(client, config, server.version, print, force)
     // First the one that may hold more.
     if (config.verifySlot) await makeSlot(client, { ...config, slot: verifySlotOf(config) }, server.version, print)
     await makeSlot(client, config, server.version, print)
@@ -46,6 +53,7 @@ export async function setupChanges(
 async function makePublication(
   client: pg.Client,
   config: ChangesConfig,
+  version: number,
   print: (line: string) => void,
   force: boolean,
 ): Promise<void> {
@@ -62,15 +70,31 @@ async function makePublication(
       `These tables have no primary key and no replica identity, so PostgreSQL would refuse UPDATE and DELETE on them once they are published: ${nameless.join(', ')}. ` +
         'Set "identity": "full", or alter table … replica identity full, or list others in "tables". With --force they are published as they are: for tables into which rows are only inserted.',
     )
+  const virtual = await tablesWithVirtualColumns(client, tables)
+  const refusing = virtual.filter((each) => each.identity === 'f' || (identity === 'full' && !each.hasKey))
+  if (refusing.length > 0 && !force)
+    throw new ChangesError(
+      'changes_identity_missing',
+      `These tables have virtual generated columns, so PostgreSQL would refuse UPDATE and DELETE on them once they are published with all of a row as their replica identity: ${refusing.map(({ table }) => table).join(', ')}. ` +
+        'Give them a primary key and alter table … replica identity default, make the columns stored ones, or list others in "tables". With --force they are published as they are.',
+    )
   if (identity === 'full') {
     for (const table of await tablesOf(client, tables)) {
+      if (virtual.some((each) => each.table === table)) {
+        print(
+          `table ${table}: replica identity left as it is, because of its virtual generated columns: events have the new values, and of the old ones the key`,
+        )
+        continue
+      }
       await client.query(`alter table ${quoted(table)} replica identity full`)
       print(`table ${table}: replica identity full, so that events have before and after`)
     }
   }
   const what = names === undefined ? 'for all tables' : `for table ${names.join(', ')}`
+  // Older ones publish no generated columns.
+  const generated = version >= 180_000 ? ', publish_generated_columns = stored' : ''
   await client.query(
-    `create publication ${pg.escapeIdentifier(publication)} ${what} with (publish = 'insert, update, delete, truncate')`,
+    `create publication ${pg.escapeIdentifier(publication)} ${what} with (publish = 'insert, update, delete, truncate'${generated})`,
   )
   print(
     `publication ${publication}: made ${names === undefined ? 'for all tables, later ones too' : `for ${tables!.join(', ')}`}`,

@@ -334,6 +334,23 @@ test('what is missing is said in a sentence with what to do, and setup makes it'
     'slot some_slot: was there, left as it is',
   ])
   await client.query(`select pg_drop_replication_slot('some_slot')`)
+  // Whoever uses these tables must not find out that they can no longer be written to.
+  await client.query(`create table odd (id int primary key, n int, twice int generated always as (n * 2) virtual)`)
+  await client.query(`create table keyless (n int, twice int generated always as (n * 2) virtual)`)
+  const odd = { publication: 'odd', slot: 'odd_slot', tables: ['public.odd'], identity: 'full' }
+  expect(await refusal(setup({ ...odd, tables: ['public.odd', 'public.keyless'] }))).toMatch(
+    /^changes_identity_missing: These tables have virtual generated columns, .+ identity: public\.keyless\. /,
+  )
+  await client.query('alter table odd replica identity full')
+  expect(await refusal(setup({ ...odd, identity: 'keep' }))).toMatch(/^changes_identity_missing: .+: public\.odd\. /)
+  await client.query('alter table odd replica identity default')
+  said.length = 0
+  await setup(odd)
+  expect(said[0]).toMatch(
+    /^table public\.odd: replica identity left as it is, because of its virtual generated columns/,
+  )
+  await client.query('insert into odd values (1, 1); update odd set n = 2; delete from odd')
+  await client.query(`select pg_drop_replication_slot('odd_slot')`)
   const faults = () => config({ slot: 'Bad-Slot', exclude: ['a.b'], mode: 'observe', spool: 'x-{worker}', odd: 1 })
   expect(faults).toThrow(
     /\/mode is not a setting: .+\n- \/slot must be .+\n- \/exclude must be .+\n- \/spool may not .+\n- \/odd is not a setting$/,

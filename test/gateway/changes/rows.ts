@@ -35,7 +35,7 @@ const VALUES = {
 test('values stand as PostgreSQL prints them, before and after', async () => {
   const made = await world(`create type mood as enum ('low', 'high');
      create table v (id int primary key, n numeric, nan numeric, big int8, f float4, inf float8, bytes bytea, j json, list int[],
-       at timestamptz, ever date, span interval, t text, flag bool, mood mood);
+       at timestamptz, ever date, span interval, t text, flag bool, mood mood, twice numeric generated always as (n * 2) stored);
      alter table v replica identity full;
      alter role current_user set datestyle = 'German'; alter role current_user set bytea_output = 'escape'`)
   const recorder = await made.start()
@@ -52,11 +52,17 @@ test('values stand as PostgreSQL prints them, before and after', async () => {
   expect(first.changes).toEqual([
     { path: '/id', after: '1' },
     ...Object.entries(VALUES).map(([name, [text]]) => ({ path: `/${name}`, after: text })),
+    { path: '/twice', after: '24691357802469135780.24691357802469135780' },
   ])
-  expect(second.changes.slice(1).map(({ after }: Told) => after)).toEqual(names.map(() => null))
+  expect(second.changes.slice(1).map(({ after }: Told) => after)).toEqual([...names, 'twice'].map(() => null))
   expect(update.changes).toEqual([
     { path: '/n', before: VALUES.n[0], after: '12345678901234567891.12345678901234567890' },
     { path: '/flag', before: 't', after: null },
+    {
+      path: '/twice',
+      before: '24691357802469135780.24691357802469135780',
+      after: '24691357802469135782.24691357802469135780',
+    },
   ])
   expect(gone.changes.slice(0, 2)).toEqual([
     { path: '/id', before: '2' },

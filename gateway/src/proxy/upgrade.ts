@@ -158,6 +158,9 @@ function session(
       out.setTimeout(0)
       socket.write(headOf(answer), 'latin1')
       join(socket, connection, idleMs, () => end('cut', 'timeout'))
+      // What came behind the heads, before anybody listens: a stream that flows hands it to those who listen already, and to nobody else.
+      if (rest.length > 0) connection.unshift(rest)
+      if (head.length > 0) socket.unshift(head)
       socket.on('data', meters.fromClient.take)
       connection.on('data', meters.fromUpstream.take)
       connection.on('error', () => end('cut', 'upstream'))
@@ -171,8 +174,6 @@ function session(
       socket.once('end', () => leave('client'))
       connection.once('close', () => end('ended', first ?? 'upstream'))
       socket.once('close', () => end('ended', first ?? 'client'))
-      if (rest.length > 0) connection.unshift(rest)
-      if (head.length > 0) socket.unshift(head)
       connection.pipe(socket)
       socket.pipe(connection)
     })

@@ -6,7 +6,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startNode } from '../../support/processes.ts'
-import { begin, configure, eventsIn, find, serve, sha256 } from './support.ts'
+import { begin, configure, eventsIn, find, raw, serve, sha256 } from './support.ts'
 
 const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
 let server: ReturnType<typeof createServer>
@@ -20,6 +20,10 @@ beforeAll(async () => {
   server.on('upgrade', (req, socket: Socket, head) => {
     if (req.url === '/ws/refused')
       return void socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nX-Why: a\r\n\r\nno')
+    if (req.url === '/ws/first') {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nfirst')
+      return void socket.once('data', (chunk) => socket.end(`:${chunk}`))
+    }
     const accept = createHash('sha1').update(`${req.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept.digest('base64')}\r\n\r\n`,
@@ -79,6 +83,14 @@ test('a websocket is a session: its start before the server sees it, its end wit
   // Two bytes of header each, with the closing frame's status.
   expect(end.http.fromUpstream.bytes).toBe(texts.join('').length + 3 * 2 + 4)
   expect(end.targets.at(-1)).toEqual({ type: 'session', id: start.context.session })
+})
+
+test('what comes in one piece with the heads of a handshake goes on, both ways', async () => {
+  const it = await begin(url)
+  const head = 'GET /ws/first HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+  expect(await raw(it.url, `${head}early`)).toMatch(/\r\n\r\nfirst:early$/)
+  const [end] = find(await it.events(), 'http.session.end')
+  expect(end.http).toMatchObject({ state: 'ended', fromClient: { bytes: 5 }, fromUpstream: { bytes: 11 } })
 })
 
 test('what is no websocket in the end: an answer goes back as it is, and a dead server is said', async () => {

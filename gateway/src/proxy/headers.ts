@@ -32,12 +32,19 @@ export type RequestWay = {
   readonly identity: { readonly name: string; readonly isBelieved: boolean } | null
 }
 
+/** Whether it came by HTTP/2: a request of HTTP/1.1 can say so without being it. */
+export const isHttp2 = (req: IncomingMessage): boolean => 'stream' in req
+
 /** The host that the client has asked for. */
 export const hostOf = ({ headers }: IncomingMessage): string => headers[':authority' as 'host'] ?? headers.host ?? ''
 
 /** @throws HttpRefusal for what can be read in two ways, or is too much */
-export function checkHead({ rawHeaders, headers, httpVersionMajor }: IncomingMessage, maxHeaders: number): void {
-  if (rawHeaders.length / 2 > maxHeaders) throw new HttpRefusal('http_headers_too_large')
+export function checkHead(req: IncomingMessage, limits: { headers: number }): void {
+  const { rawHeaders, headers, httpVersion, httpVersionMajor } = req
+  if (rawHeaders.length / 2 > limits.headers) throw new HttpRefusal('http_headers_too_large')
+  // Node's parser takes any version's number in the line of a request.
+  if (!isHttp2(req) && httpVersion !== '1.1' && httpVersion !== '1.0')
+    throw new HttpRefusal('http_request_invalid', 'The version is neither HTTP/1.1 nor HTTP/1.0.')
   const seen = new Set<string>()
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!.toLowerCase()

@@ -2,6 +2,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { HTTP_CODES, type HttpCode, type HttpRefusal } from './errors.ts'
+import { isHttp2 } from './headers.ts'
 
 const MEDIA_TYPE = 'application/problem+json'
 /** Seconds after which a request is worth repeating: a spool that is full is not free at once. */
@@ -22,15 +23,14 @@ export function sendProblem(req: IncomingMessage, res: ServerResponse, { code, m
   for (const name of res.getHeaderNames()) res.removeHeader(name)
   res.statusCode = status
   // A head of the upstream's that could not be said leaves its own words here.
-  if (req.httpVersionMajor === 1) res.statusMessage = STATUS_CODES[status]!
+  if (!isHttp2(req)) res.statusMessage = STATUS_CODES[status]!
   res.setHeader('content-type', MEDIA_TYPE)
   res.setHeader('content-length', Buffer.byteLength(body))
   res.setHeader('cache-control', 'no-store')
   if (RETRY_AFTER[code] !== undefined) res.setHeader('retry-after', String(RETRY_AFTER[code]))
   if (status === 401) res.setHeader('www-authenticate', 'Bearer')
   // What follows a request that was read in one way may be part of it in another.
-  if (req.httpVersionMajor === 1 && (!req.complete || status === 400 || status === 431))
-    res.setHeader('connection', 'close')
+  if (!isHttp2(req) && (!req.complete || status === 400 || status === 431)) res.setHeader('connection', 'close')
   res.end(req.method === 'HEAD' ? undefined : body)
 }
 

@@ -47,6 +47,8 @@ const REFUSED: [what: string, request: string, code: string][] = [
   ],
   ['many headers', `GET / HTTP/1.1\r\nHost: a\r\n${'X: a\r\n'.repeat(300)}\r\n`, 'http_headers_too_large'],
   ['large headers', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`, 'http_headers_too_large'],
+  ['a version that it does not have', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 'http_request_invalid'],
+  ['no version', 'GET /\r\n\r\n', 'http_request_invalid'],
   ['no HTTP', 'SSH-2.0-x\r\n\r\n', 'http_request_invalid'],
 ]
 

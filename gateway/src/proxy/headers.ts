@@ -39,14 +39,18 @@ export const isHttp2 = (req: IncomingMessage): boolean => 'stream' in req
 export const hostOf = ({ headers }: IncomingMessage): string => headers[':authority' as 'host'] ?? headers.host ?? ''
 
 /** @throws HttpRefusal for what can be read in two ways, or is too much */
-export function checkHead(req: IncomingMessage, limits: { headers: number }): void {
+export function checkHead(req: IncomingMessage, limits: { headers: number; headerBytes: number }): void {
   const { rawHeaders, headers, httpVersion, httpVersionMajor } = req
   if (rawHeaders.length / 2 > limits.headers) throw new HttpRefusal('http_headers_too_large')
   // Node's parser takes any version's number in the line of a request.
   if (!isHttp2(req) && httpVersion !== '1.1' && httpVersion !== '1.0')
     throw new HttpRefusal('http_request_invalid', 'The version is neither HTTP/1.1 nor HTTP/1.0.')
   const seen = new Set<string>()
+  let bytes = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
+    // Of HTTP/2 Node holds to this bound only once the client has acknowledged it.
+    bytes += rawHeaders[i]!.length + rawHeaders[i + 1]!.length
+    if (bytes > limits.headerBytes) throw new HttpRefusal('http_headers_too_large')
     const name = rawHeaders[i]!.toLowerCase()
     if (!ONCE.has(name)) continue
     if (seen.has(name)) throw new HttpRefusal('http_request_invalid', `There is more than one ${name} header.`)

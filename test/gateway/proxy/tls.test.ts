@@ -80,6 +80,15 @@ test('HTTP/2 over TLS: bodies, cookies in parts, trailers both ways, many at a t
   server.close()
 })
 
+test('HTTP/2: headers beyond their bound are refused before the client has acknowledged it, too', async () => {
+  const it = await begin(upstream.url, { listen: { port: 0, tls } })
+  const session = connect(it.url, { ca: pem('ca.crt'), servername: 'localhost' })
+  const before = upstream.seen.length
+  const { status, text } = await ask(session, { ':path': '/large', 'x-large': 'x'.repeat(20_000) })
+  expect([status, JSON.parse(text).code, upstream.seen.length]).toEqual([431, 'http_headers_too_large', before])
+  session.close()
+})
+
 test('curl speaks HTTP/1.1 and HTTP/2 on the same port', async () => {
   const it = await begin(upstream.url, { listen: { port: 0, tls } })
   const run = async (...more: string[]) => {

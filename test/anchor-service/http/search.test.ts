@@ -200,3 +200,26 @@ test('days are counted by when the ledger accepted events, as far as there is ro
   ])
   await db.end()
 })
+
+test('a live tail that breaks off before its first event goes on where it began', async () => {
+  const live = async (until: RegExp, more: Record<string, string> = {}) => {
+    const headers = { authorization: `Bearer ${READER}`, ...more }
+    const response = await fetch(`${service.url}/v1/events/live`, { headers })
+    let text = ''
+    for await (const chunk of response.body!) {
+      text += Buffer.from(chunk).toString()
+      if (until.test(text)) break
+    }
+    return text
+  }
+  const [, id] = /^id: (\S+)$/m.exec(await live(/\n\n/))!
+  await register(service.url, 'meanwhile', [{ jwk: signer.jwk }])
+  const text = await live(/^data: .*meanwhile/m, { 'last-event-id': id! })
+  expect(text.match(/^data: /gm)).toHaveLength(1)
+  // What is none would begin at now, and leave out what its reader has missed.
+  const headers = { authorization: `Bearer ${READER}`, 'last-event-id': `${id}x` }
+  expect(await (await fetch(`${service.url}/v1/events/live`, { headers })).json()).toMatchObject({
+    status: 400,
+    code: 'request_invalid',
+  })
+})

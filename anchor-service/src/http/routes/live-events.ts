@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from '@fastify/type-provider-typebox'
+import { Refusal } from '../../errors.ts'
 import type { EventPlace } from '../../ledger/read/events.ts'
 import { type EventConditions, matches } from '../../ledger/read/search.ts'
 import { eventsAfter, lastPlace } from '../../ledger/read/tail.ts'
@@ -16,6 +17,17 @@ const TAIL_POLL_MS = 500
 const TAIL_PAGE = 100
 const MAX_TAILS = 64
 const MAX_TAILS_OF_ADDRESS = 16
+
+/** Before the first event, which is no place in a list. */
+const BEGINNING: EventPlace = [-1, 0]
+
+/** Where a tail goes on; null: it begins. @throws Refusal request_invalid */
+function placeOf(id: string | string[] | undefined): EventPlace | null {
+  if (id === undefined || id === '') return null
+  const place = id === EVENT_CURSOR.print(BEGINNING) ? BEGINNING : EVENT_CURSOR.read(String(id))
+  if (place === null) throw new Refusal('request_invalid', 'The Last-Event-ID is not one that this service gave.')
+  return place
+}
 
 /** The live tail: events as they are accepted. */
 export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
@@ -44,8 +56,9 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
     },
     async (request, reply) => {
       const conditions = parseConditions(request.query)
+      const resumed = placeOf(request.headers['last-event-id'])
       const gone = enter(request, reply)
-      const since = EVENT_CURSOR.read(String(request.headers['last-event-id'] ?? '')) ?? (await lastPlace(ledger.db))
+      const since = resumed ?? (await lastPlace(ledger.db))
       const isOpen =
         sessionOf(request, tokens) === null ? null : async () => (await tokens.sessions.of(request)) !== null
       const stream = Readable.from(tail(since, conditions, gone, isOpen))
@@ -63,7 +76,8 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
     isOpen: (() => Promise<boolean>) | null,
   ): AsyncGenerator<string> {
     let last = since
-    yield ': here from now on\n\n'
+    // With a place: of a connection that breaks before the first event, the next one would not know where to go on.
+    yield `id: ${EVENT_CURSOR.print(last)}\n: here from now on\n\n`
     for (let quiet = 0; !signal.aborted && !closing; quiet += TAIL_POLL_MS) {
       if (isOpen !== null && !(await isOpen())) return
       const page = await eventsAfter(ledger.db, last, TAIL_PAGE)

@@ -224,6 +224,12 @@ describe('what is sent', () => {
       { headers: { 'content-encoding': 'gzip' } },
       { status: 400 },
     ],
+    ...['application/json', type].map((type): [string, Buffer, object, object] => [
+      `a second frame of ${type}`,
+      Buffer.concat(Array(2).fill(zstdCompressSync(JSON.stringify(sample(1))))),
+      { type, headers: { 'content-encoding': 'zstd' } },
+      { status: 400, code: 'collect_encoding_invalid' },
+    ]),
     ['a bomb', gzipSync(Buffer.alloc(50 << 20, 32)), { headers: { 'content-encoding': 'gzip' } }, { status: 413 }],
     [
       'a bomb of lines',

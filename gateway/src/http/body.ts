@@ -1,6 +1,6 @@
 // Bodies, read within bounds: bytes as sent and decompressed, memory that an emitter may take, UTF-8.
 import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
+import type { Readable, Transform } from 'node:stream'
 import { createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
 import { GatewayRefusal } from '../errors.ts'
 import type { FairShare } from '../fairness.ts'
@@ -19,7 +19,7 @@ export type WholeBody = { readonly bytes: Buffer; readonly release: () => void }
 
 const NOTHING: Buffer = Buffer.alloc(0)
 
-const DECODERS: Record<string, () => NodeJS.ReadWriteStream & Readable> = {
+const DECODERS: Record<string, () => Transform & { readonly bytesWritten: number }> = {
   gzip: createGunzip,
   'x-gzip': createGunzip,
   deflate: createInflate,
@@ -32,7 +32,7 @@ const DECODERS: Record<string, () => NodeJS.ReadWriteStream & Readable> = {
 export function readWhole(request: IncomingMessage, limits: BodyBounds): Promise<WholeBody> {
   const { maxBytes, memory, emitter } = limits
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge(maxBytes))
-  const stream = decoded(request)
+  const { stream, isWhole } = decoded(request)
   const chunks: Buffer[] = []
   let bytes = 0
   const release = () => {
@@ -55,6 +55,7 @@ export function readWhole(request: IncomingMessage, limits: BodyBounds): Promise
     })
     stream.once('end', () => {
       stream.removeAllListeners('data')
+      if (!isWhole()) return fail(followed())
       resolve({ bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), release })
     })
     stream.once('error', (error) => fail(request === stream ? cutOff() : encodingInvalid(error)))
@@ -76,7 +77,7 @@ export async function* readLines(
   { maxBytes, memory, emitter }: BodyBounds,
   maxTotal: number,
 ): AsyncGenerator<{ readonly lines: readonly { number: number; text: string }[]; readonly bytes: number }> {
-  const stream = decoded(request)
+  const { stream, isWhole } = decoded(request)
   let rest = NOTHING
   let [number, total, held] = [0, 0, 0]
   const hold = (bytes: number) => {
@@ -96,6 +97,7 @@ export async function* readLines(
       if (end > 0) yield { lines: linesOf(data.subarray(0, end)), bytes: end }
       hold(rest.length)
     }
+    if (!isWhole()) throw followed()
     if (rest.length > 0) yield { lines: linesOf(rest), bytes: rest.length }
   } catch (error) {
     if (error instanceof GatewayRefusal) throw error
@@ -114,13 +116,20 @@ export async function* readLines(
   }
 }
 
-function decoded(request: IncomingMessage): Readable {
+/** `isWhole`: whether what was read at its end was all. Node ends a decoder where what it decodes ends, and leaves out what is behind that. */
+function decoded(request: IncomingMessage): { stream: Readable; isWhole: () => boolean } {
   const encoding = request.headers['content-encoding']?.toLowerCase() ?? 'identity'
-  if (encoding === 'identity') return request
+  if (encoding === 'identity') return { stream: request, isWhole: () => true }
   const decoder = DECODERS[encoding]
   if (decoder === undefined || !Object.hasOwn(DECODERS, encoding))
     throw new GatewayRefusal('collect_media_type_unsupported', `The Content-Encoding ${encoding} is not supported.`)
-  return request.pipe(decoder())
+  const stream = decoder()
+  let sent = 0
+  request.on('data', (chunk: Buffer) => {
+    sent += chunk.length
+  })
+  request.pipe(stream)
+  return { stream, isWhole: () => stream.bytesWritten === sent }
 }
 
 /** Reads no more of it; the answer then closes the connection. */
@@ -139,5 +148,7 @@ const tooLarge = (maxBytes: number): GatewayRefusal =>
   new GatewayRefusal('collect_body_too_large', `At most ${maxBytes} bytes are taken.`, { maxBytes })
 const busy = (): GatewayRefusal => new GatewayRefusal('emitter_busy')
 const cutOff = (): GatewayRefusal => new GatewayRefusal('collect_request_invalid', 'The body ended too early.')
+const followed = (): GatewayRefusal =>
+  new GatewayRefusal('collect_encoding_invalid', 'Something follows what is compressed, such as a second frame.')
 const encodingInvalid = (error: Error): GatewayRefusal =>
   new GatewayRefusal('collect_encoding_invalid', undefined, { reason: (error as NodeJS.ErrnoException).code ?? '' })

@@ -252,6 +252,24 @@ describe('OTLP', () => {
     expect(recorded()).toBe(before + 2)
   })
 
+  test.each<[string, unknown, string]>([
+    ['a body that is a text', 'hi', '/body'],
+    ['a value of another type', { stringValue: 7 }, '/body'],
+    [
+      'a name twice',
+      { kvlistValue: { values: keyValues({ a: '1' }).concat(keyValues({ a: '2' })) } },
+      '/body/values/1',
+    ],
+    ['a value without a name', { kvlistValue: { values: [{ value: { stringValue: 'x' } }] } }, '/body/values/0'],
+  ])('%s is refused with its place, and not left out', async (_, body, at) => {
+    const { status, json } = await edge.send(request(record('r-7', {}), { ...record('r-8'), body }), {
+      path: '/v1/audit',
+    })
+    expect([status, json.code, json.at]).toEqual([
+      ...[400, 'collect_input_invalid', `/resourceLogs/0/scopeLogs/0/logRecords/1${at}`],
+    ])
+  })
+
   test('on /v1/logs other records are rejected in a successful answer, and counted', async () => {
     const before = recorded()
     const plain = { body: { stringValue: 'GET /' } }

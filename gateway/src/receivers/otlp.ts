@@ -30,9 +30,9 @@ export function readOtlp(bytes: Buffer, isJson: boolean, path: OtlpPath, mapper:
   let others = 0
   for (const [i, group] of listOf(request, 'resourceLogs', '').entries()) {
     const at = `/resourceLogs/${i}`
-    const resource = isObject(group.resource) ? attributesOf(group.resource, `${at}/resource`) : {}
+    const resource = attributesOf(objectOf(group, 'resource', at) ?? {}, `${at}/resource`)
     for (const [j, scoped] of listOf(group, 'scopeLogs', at).entries()) {
-      const scope = isObject(scoped.scope) ? scoped.scope : null
+      const scope = objectOf(scoped, 'scope', `${at}/scopeLogs/${j}`)
       for (const [k, record] of listOf(scoped, 'logRecords', `${at}/scopeLogs/${j}`).entries()) {
         const place = `${at}/scopeLogs/${j}/logRecords/${k}`
         const attributes = attributesOf(record, place)
@@ -56,14 +56,14 @@ function mappable(
   scope: JsonObject | null,
   at: string,
 ): JsonObject {
-  const { eventName, severityText, severityNumber, body, traceId, spanId } = record
+  const { eventName, severityText, severityNumber, traceId, spanId } = record
   const known = {
     eventName,
     severity: severityText,
     severityNumber,
     traceId,
     spanId,
-    body: isObject(body) ? jsonOf(body, `${at}/body`) : undefined,
+    body: bodyOf(record, at),
     time: timeOf(record, 'timeUnixNano', at),
     observedTime: timeOf(record, 'observedTimeUnixNano', at),
     traceparent: traceOf(record),
@@ -97,11 +97,11 @@ function readRecord(
     if (typeof attributes[name] !== 'string' || attributes[name] === '')
       throw invalid(`The attribute ${name} is missing.`, at)
   }
-  const { eventName, severityText: severity, body } = record
+  const { eventName, severityText: severity } = record
   if (Object.hasOwn(attributes, '__proto__')) throw invalid('No event can have the attribute __proto__.', at)
   const made: AuditRecord = {
     ...{ attributes, eventName, severity, resource, scope: scope?.name },
-    body: isObject(body) ? jsonOf(body, `${at}/body`) : undefined,
+    body: bodyOf(record, at),
     traceparent: traceOf(record),
     occurredAt: timeOf(record, 'timeUnixNano', at),
   }
@@ -133,6 +133,18 @@ function traceOf({ traceId, spanId, flags }: JsonObject): string | undefined {
   return traceparentOf(traceId, spanId, Number(flags ?? 0))
 }
 
+function bodyOf(record: JsonObject, at: string): JsonValue | undefined {
+  const body = objectOf(record, 'body', at)
+  return body === null ? undefined : jsonOf(body, `${at}/body`)
+}
+
+/** A member that is a message. What is something else is no OTLP, and left out it would be lost. */
+function objectOf(parent: JsonObject, member: string, at: string): JsonObject | null {
+  const value = parent[member] ?? null
+  if (value === null || isObject(value)) return value
+  throw invalid(`${member} must be an object.`, `${at}/${member}`)
+}
+
 function listOf(parent: JsonObject, member: string, at: string): JsonObject[] {
   const list = parent[member] ?? []
   if (!Array.isArray(list) || !list.every(isObject))
@@ -140,15 +152,18 @@ function listOf(parent: JsonObject, member: string, at: string): JsonObject[] {
   return list
 }
 
-function attributesOf(parent: JsonObject, at: string): JsonObject {
-  const attributes = new Map<string, JsonValue>()
-  for (const [i, { key, value = {} }] of listOf(parent, 'attributes', at).entries()) {
-    const place = `${at}/attributes/${i}`
+const attributesOf = (parent: JsonObject, at: string): JsonObject => membersOf(parent, 'attributes', at)
+
+/** A list of KeyValue. */
+function membersOf(parent: JsonObject, list: string, at: string): JsonObject {
+  const members = new Map<string, JsonValue>()
+  for (const [i, { key, value = {} }] of listOf(parent, list, at).entries()) {
+    const place = `${at}/${list}/${i}`
     if (typeof key !== 'string' || !isObject(value)) throw invalid('An attribute must have a key and a value.', place)
-    if (attributes.has(key)) throw invalid(`The attribute ${key} occurs twice.`, place)
-    attributes.set(key, jsonOf(value, place))
+    if (members.has(key)) throw invalid(`The attribute ${key} occurs twice.`, place)
+    members.set(key, jsonOf(value, place))
   }
-  return Object.fromEntries(attributes)
+  return Object.fromEntries(members)
 }
 
 /** An AnyValue as JSON. Integers that JSON would round stay text, and bytes base64. */
@@ -163,15 +178,16 @@ function jsonOf(value: JsonObject, at: string): JsonValue {
   // NaN and the infinities are text in JSON.
   if (typeof doubleValue === 'number' || typeof doubleValue === 'string') return doubleValue
   if (isObject(arrayValue)) return listOf(arrayValue, 'values', at).map((each) => jsonOf(each, at))
-  if (isObject(kvlistValue))
-    return Object.fromEntries(
-      listOf(kvlistValue, 'values', at).map((each) => [
-        String(each.key),
-        isObject(each.value) ? jsonOf(each.value, at) : null,
-      ]),
-    )
-  return typeof bytesValue === 'string' ? bytesValue : null
+  if (isObject(kvlistValue)) return membersOf(kvlistValue, 'values', at)
+  if (typeof bytesValue === 'string') return bytesValue
+  const wrong = VALUES.find((name) => (value[name] ?? null) !== null)
+  if (wrong !== undefined) throw invalid(`${wrong} has another type.`, at)
+  // An AnyValue without a value.
+  return null
 }
+
+/** The members of an AnyValue that are looked at. */
+const VALUES = ['stringValue', 'boolValue', 'doubleValue', 'arrayValue', 'kvlistValue', 'bytesValue']
 
 const invalid = (message: string, at: string): GatewayRefusal =>
   new GatewayRefusal('collect_input_invalid', message, { at })

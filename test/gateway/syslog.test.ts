@@ -53,6 +53,8 @@ describe('a message of RFC 5424', () => {
         },
       },
     ],
+    ['<13>1 - h a - - - \ufeffa\ufeffb', { message: 'a\ufeffb' }],
+    ['<13>1 - h a - - - a\ufeffb', { message: 'a\ufeffb' }],
     ['<0>1 - - - - - -', { facility: 'kern', severity: 'emerg' }],
   ])('%s', (text, expected) => {
     expect(read(text)).toMatchObject(expected)

@@ -22,7 +22,6 @@ const SEVERITIES = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info'
 const HEADER = /^<(\d{1,3})>1 (\S+) (\S{1,255}) (\S{1,48}) (\S{1,128}) (\S{1,32}) /
 const ELEMENT = /\[([^\s="\]]{1,32})((?: [^\s="\]]{1,32}="(?:[^"\\\]]|\\.)*")*)\]/y
 const PARAMETER = / ([^\s="\]]{1,32})="((?:[^"\\\]]|\\.)*)"/g
-const BOM = '\ufeff'
 
 /**
  * A message as JSON: `facility`, `severity`, `timestamp`, `host`, `app`, `process`, `messageId`, `data` (its structured data) and
@@ -36,7 +35,10 @@ export function readMessage(bytes: Buffer): JsonObject {
   if (head === null || Number(head[1]) > 191) throw invalid(0)
   const [, priority, timestamp, host, app, process, messageId] = head
   const { data, end } = readData(text, head[0].length)
-  const message = text.slice(end).replace(/^ /, '').replace(BOM, '').replace(/\n$/, '')
+  const message = text
+    .slice(end)
+    .replace(/^ \ufeff?/, '')
+    .replace(/\n$/, '')
   const code = Number(priority)
   const given = { timestamp, host, app, process, messageId }
   return {

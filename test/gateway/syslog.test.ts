@@ -1,7 +1,10 @@
 import { createSocket } from 'node:dgram'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { get } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { connect } from 'node:tls'
 import { parseEvent } from '@killick/sdk/core'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -142,6 +145,14 @@ test.skipIf(findTool('openssl') === null)(
     socket.write('x'.repeat(10))
     await ended(socket)
     await Promise.all([open('stranger'), open(null)].map(ended))
+    const cut = open('web')
+    cut.end(frame(SSHD).slice(0, -1))
+    await ended(cut)
     expect(edge.collector.log.status.recorded).toBe(3)
+    // Of the two frames that were none.
+    const metrics = await new Promise<IncomingMessage>((resolve) =>
+      get(`${edge.url}/metrics`, { ca: readFileSync(file('ca.crt')), servername: 'localhost' }, resolve),
+    )
+    expect(await text(metrics)).toMatch(/refusals_total\{code="collect_input_invalid",emitter="",via="syslog"\} 2\n/)
   },
 )

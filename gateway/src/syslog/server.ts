@@ -160,4 +160,5 @@ async function readFrames(socket: TLSSocket, authenticate: Authenticate, take: T
     }
     await Promise.all(waiting)
   }
+  if (data.length > 0) throw new GatewayRefusal('collect_input_invalid', 'The connection ended within a frame.')
 }

@@ -42,7 +42,7 @@ export type HttpConfig = RecorderSettings & {
   /** How the proxy learns who asks. src/proxy/who.ts has the members. Default: not at all. */
   who: HttpWho
   /**
-   * Addresses of proxies before this one, ranges such as `10.0.0.0/8`, `unix` for the socket: what they say in X-Forwarded-* and Forwarded
+   * Addresses of proxies before this one, ranges such as `10.0.0.0/8`, `unix` for the socket: what they say in X-Forwarded-*, Forwarded and such
    * goes on, with this proxy's own word behind it. From others these headers are left out. Default: nobody.
    */
   trustedProxies: string[]

@@ -15,11 +15,11 @@ const HOP_BY_HOP = new Set([
 const NEVER_REMOVED = /^(?:host|content-.*|authorization|cookie|expect|trailer|forwarded|x-forwarded-.*|via)$/
 /** Not in trailers: they would change what was said before. */
 const NEVER_TRAILING =
-  /^(?:host|content-.*|authorization|cookie|set-cookie|expect|trailer|forwarded|x-forwarded-.*|x-real-ip|cache-control|location|:.*)$/
+  /^(?:host|content-.*|authorization|cookie|set-cookie|expect|trailer|forwarded|x-forwarded-.*|x-real-ip|x-original-url|x-rewrite-url|cache-control|location|:.*)$/
 const ONCE = new Set(['host', ':authority', 'content-length', 'authorization', 'transfer-encoding'])
 
-/** What proxies say of the way that a request has come. */
-const OF_THE_WAY = /^(?:forwarded|x-forwarded-.*|x-real-ip)$/
+/** What proxies say of the way that a request has come. By the last two some servers take another path than that of the request. */
+const OF_THE_WAY = /^(?:forwarded|x-forwarded-.*|x-real-ip|x-original-url|x-rewrite-url)$/
 
 /** What the proxy says of the way that a request has come. */
 export type RequestWay = {

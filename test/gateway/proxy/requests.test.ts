@@ -118,11 +118,11 @@ test('hop-by-hop headers end here; duplicates, trailers and what the proxy says 
     headers: {
       ...{ connection: 'keep-alive, x-secret', 'x-secret': 'mine', te: 'trailers', trailer: 'x-sum' },
       ...{ 'x-forwarded-for': '6.6.6.6', forwarded: 'for=6.6.6.6', 'x-forwarded-proto': 'https', x_forwarded_for: '7' },
-      ...{ 'transfer-encoding': 'chunked', 'x-two': ['a', 'b'] },
+      ...{ 'transfer-encoding': 'chunked', 'x-two': ['a', 'b'], 'x-original-url': '/admin', x_rewrite_url: '/admin' },
     },
   })
   out.write('part')
-  out.addTrailers({ 'x-sum': '9', host: 'evil' })
+  out.addTrailers({ 'x-sum': '9', host: 'evil', 'x-rewrite-url': '/admin' })
   out.end()
   const [answer] = await once(out, 'response')
   const { headers, trailers, rawHeaders, bytes } = JSON.parse((await answer.toArray()).join('')) as Told
@@ -132,7 +132,7 @@ test('hop-by-hop headers end here; duplicates, trailers and what the proxy says 
     forwarded: `for=127.0.0.1;host="localhost:${port}";proto=http`,
   })
   expect(Object.keys(headers)).not.toEqual(expect.arrayContaining(['x-secret']))
-  expect(rawHeaders.join().toLowerCase()).not.toContain('x_forwarded')
+  expect(rawHeaders.join().toLowerCase()).not.toMatch(/x_forwarded|admin/)
   expect([trailers, bytes]).toEqual([{ 'x-sum': '9' }, 4])
 })
 
@@ -142,6 +142,7 @@ test('what a trusted proxy says of the way goes on, with our word behind it', as
     'x-forwarded-for': '203.0.113.7, 10.1.2.3',
     'x-forwarded-proto': 'https',
     'x-forwarded-host': 'api.test',
+    'x-original-url': '/before',
   }
   const seen = ((await (await fetch(`${it.url}/`, { headers })).json()) as Told).headers
   expect(seen).toMatchObject({ ...headers, 'x-forwarded-for': '203.0.113.7, 10.1.2.3, 127.0.0.1' })

@@ -4,7 +4,7 @@ import { compileRedaction, type Redaction, type RedactionRules, type Removal, ST
 
 /** Endings of names of options, variables and headers whose values are secrets. */
 const SECRET_NAME =
-  /(?:passw(?:or)?d|passphrase|secret|token|(?:api|access|secret|private)[-_]?key|credentials?|authorization|cookie)$|(?:^|[-_.])(?:pass|pwd|auth|otp|pin)$/i
+  /(?:passw(?:or)?d|passphrase|secret|token|(?:api|access|secret|private)[-_]?key|credentials?|authorization|bearer|cookie)$|(?:^|[-_.])(?:pass|pwd|auth|otp|pin)$/i
 
 /** Behind the user in `postgres://user:…@host`. */
 const URL_PASSWORD = /(?<=[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@]{0,256}:)[^\s/]+(?=@)/i
@@ -49,6 +49,8 @@ const SHELL_WORD = /(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|\\.|[^\s;|&"'\\])+|[;|&\n]/gs
 const LETTERS: readonly (readonly [programs: RegExp, letter: string, joined: boolean])[] = [
   [/^sshpass$/, 'p', false],
   [/^(?:mysql|mariadb)/, 'p', true],
+  [/^mongo(?:sh|dump|restore|export|import|files|stat|top)?$/, 'p', false],
+  [/^(?:sqlcmd|bcp)$/, 'P', false],
   [/^redis-cli$/, 'a', false],
   [/^ldap(?:add|compare|delete|exop|modify|modrdn|passwd|search|whoami)$/, 'w', false],
 ]
@@ -85,9 +87,9 @@ type RuleFor = (option: string) => string | null
 
 /**
  * Rules for what people type, where a JSON pointer names nothing: values of options, variables and headers whose names say that they are
- * secrets, passwords in URLs and behind PASSWORD in SQL, `user:password` of curl, `-p` of MySQL and sshpass, `-a` of redis-cli, `-w` of the
- * tools of LDAP, also behind `sudo` and the like and inside a script, and what detectors find in any word. Rule `secret` where name or place
- * decides, `url-password` in URLs, `sql-password` in SQL.
+ * secrets, passwords in URLs and behind PASSWORD in SQL, `user:password` of curl, `-p` of MySQL, MongoDB and sshpass, `-P` of sqlcmd and
+ * bcp, `-a` of redis-cli, `-w` of the tools of LDAP, also behind `sudo` and the like and inside a script, and what detectors find in any
+ * word. Rule `secret` where name or place decides, `url-password` in URLs, `sql-password` in SQL.
  * @throws KitError `redaction_rule_invalid`
  * @example
  * compileCommandRedaction().command(['psql', 'postgres://ada:hunter2@db/x']).command

@@ -61,6 +61,18 @@ test.each<[string[], string[]]>([
     ['sshpass', '-p', HIDDEN, 'ssh', '-p', HIDDEN, 'h'],
   ],
   [
+    ['mongodump', '-u', 'ada', '-phunter2', '-p', 'hunter2', '--port', '22'],
+    ['mongodump', '-u', 'ada', `-p${HIDDEN}`, '-p', HIDDEN, '--port', '22'],
+  ],
+  [
+    ['sqlcmd', '-p', '1', '-P', 'hunter2'],
+    ['sqlcmd', '-p', '1', '-P', HIDDEN],
+  ],
+  [
+    ['curl', '--oauth2-bearer', 'hunter2', 'https://example.com'],
+    ['curl', '--oauth2-bearer', HIDDEN, 'https://example.com'],
+  ],
+  [
     ['openssl', 'rsa', '-passin', 'pass:hunter2'],
     ['openssl', 'rsa', '-passin', HIDDEN],
   ],

@@ -30,7 +30,7 @@ const MAX_OVERRIDES = 8
 export async function look(req: IncomingMessage, parts: ProxyParts): Promise<Looked> {
   const { config, router, isTrusted, vouch } = parts
   if (parts.isDraining()) throw new HttpRefusal('http_draining')
-  checkHead(req, config.limits)
+  checkHead(req, config.limits, config.who.header?.name ?? null)
   const method = req.method!
   if (!parts.methods.has(method)) throw new HttpRefusal('http_method_unsupported')
   const target = targetOf(req)

@@ -38,8 +38,15 @@ export const isHttp2 = (req: IncomingMessage): boolean => 'stream' in req
 /** The host that the client has asked for. */
 export const hostOf = ({ headers }: IncomingMessage): string => headers[':authority' as 'host'] ?? headers.host ?? ''
 
-/** @throws HttpRefusal for what can be read in two ways, or is too much */
-export function checkHead(req: IncomingMessage, limits: { headers: number; headerBytes: number }): void {
+/**
+ * @param identity header in which proxies say who asks; null: none does
+ * @throws HttpRefusal for what can be read in two ways, or is too much
+ */
+export function checkHead(
+  req: IncomingMessage,
+  limits: { headers: number; headerBytes: number },
+  identity: string | null,
+): void {
   const { rawHeaders, headers, httpVersion, httpVersionMajor } = req
   if (rawHeaders.length / 2 > limits.headers) throw new HttpRefusal('http_headers_too_large')
   // Node's parser takes any version's number in the line of a request.
@@ -65,7 +72,7 @@ export function checkHead(req: IncomingMessage, limits: { headers: number; heade
     throw new HttpRefusal('http_request_invalid', 'Transfer-Encoding must be chunked.')
   if (seen.has(':authority') && seen.has('host') && headers[':authority' as 'host'] !== headers.host)
     throw new HttpRefusal('http_request_invalid', 'Host and :authority differ.')
-  const named = tokens(headers.connection).find((name) => NEVER_REMOVED.test(name))
+  const named = tokens(headers.connection).find((name) => name === identity || NEVER_REMOVED.test(name))
   if (named !== undefined) throw new HttpRefusal('http_request_invalid', `Connection must not name ${named}.`)
 }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { begin, find, serve, type Told } from './support.ts'
+import { begin, find, raw, serve, type Told } from './support.ts'
 
 let upstream: Awaited<ReturnType<typeof serve>>
 let issuer: Awaited<ReturnType<typeof serve>>
@@ -91,7 +91,14 @@ test('a header says who asks from trusted addresses only; from others it is a cl
   const it = await begin(upstream.url, { who: { header } })
   const seen = ((await (await fetch(it.url, { headers: { 'x-auth-user': 'grace' } })).json()) as Told).headers
   expect(seen['x-auth-user']).toBe('grace')
-  const [intent] = await it.events()
+  // By a proxy that hands on what its client says of the connection, the server would see a request of nobody.
+  const removed = await raw(
+    it.url,
+    'GET / HTTP/1.1\r\nHost: a\r\nX-Auth-User: ada\r\nConnection: close, X-Auth-User\r\n\r\n',
+  )
+  expect(removed).toContain('Connection must not name x-auth-user.')
+  const [intent, , ...more] = await it.events()
+  expect(more).toEqual([])
   expect(intent.actor).toEqual({ type: 'user', id: 'grace' })
   expect(intent.context.vouched).toEqual({ by: 'header', header: 'x-auth-user', proxy: '127.0.0.1' })
   const other = await begin(upstream.url, { who: { header: { ...header, from: ['10.0.0.0/8'] } } })

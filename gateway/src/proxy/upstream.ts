@@ -44,7 +44,10 @@ export function openUpstream({ url, ca, cert, key, host }: HttpUpstream, connect
     host: host === 'client' ? null : (target?.host ?? 'localhost'),
     request(method, path, headers, isUpgrade = false) {
       const options = { ...where, method, path, headers, agent: isUpgrade ? false : agent, insecureHTTPParser: false }
-      return isTls ? tlsRequest({ ...options, ...(isUpgrade && files) }) : request(options)
+      const asked = isTls ? tlsRequest({ ...options, ...(isUpgrade && files) }) : request(options)
+      // Of more than a thousand headers Node leaves out the rest without a word; their size has a bound.
+      asked.maxHeadersCount = 0
+      return asked
     },
     close: () => agent.destroy(),
   }

@@ -194,6 +194,14 @@ test('a body behind an answer that has none is left out, and the answer is whole
   expect(find(await it.events(), 'http.request.result')).toMatchObject([{ http: { state: 'answered', status: 204 } }])
 })
 
+test('an answer with very many headers goes back with all of them', async () => {
+  const head = `HTTP/1.1 200 OK\r\n${'a: b\r\n'.repeat(1_500)}X-Last: 1\r\nContent-Length: 2\r\n\r\nok`
+  const it = await begin(await scripted(head))
+  const answer = await raw(it.url, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+  expect(answer).toMatch(/\r\nx-last: 1\r\ncontent-length: 2\r\n/)
+  expect(answer.match(/\r\na: b/g)).toHaveLength(1_500)
+})
+
 test('CONNECT is answered, and the connection ends', async () => {
   const it = await begin(upstream.url)
   expect(await raw(it.url, 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n')).toMatch(

@@ -153,6 +153,12 @@ function session(
       )
     })
     out.once('upgrade', (answer, connection, rest) => {
+      if (answer.headers.upgrade?.toLowerCase() !== 'websocket') {
+        // The client would be told of a websocket that there is none of.
+        connection.destroy()
+        failed('upstream')
+        return
+      }
       status = answer.statusCode!
       other = connection
       out.setTimeout(0)

@@ -141,8 +141,13 @@ test('an upstream that changes protocols although nobody asked for it is broken'
     const changed = await fetch(it.url, { method, signal: AbortSignal.timeout(20_000) })
     expect(await changed.json()).toMatchObject({ status: 502, code: 'http_upstream_broken' })
   }
-  const outcomes = find(await it.events(), 'http.request.result').map(({ http }) => [http.state, http.by, http.status])
-  expect(outcomes).toEqual(Array(2).fill(['unknown', 'upstream', null]))
+  // A wish for a websocket is none for another protocol.
+  const socket = await begin(await scripted('HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nhello'))
+  expect(await raw(socket.url, `GET / HTTP/1.1\r\nHost: a\r\n${WEBSOCKET}\r\n`)).toContain('"http_upstream_broken"')
+  const ended = [...find(await it.events(), 'http.request.result'), ...find(await socket.events(), 'http.session.end')]
+  expect(ended.map(({ http }) => [http.state, http.by, http.status])).toEqual(
+    Array(3).fill(['unknown', 'upstream', null]),
+  )
   server.close()
 })
 

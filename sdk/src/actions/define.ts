@@ -13,6 +13,7 @@ import { KillickError } from '../core/errors.ts'
 import { type EventInput, isVersionName, type Party, type Recordable } from '../core/fields.ts'
 import type { JsonValue } from '../core/json.ts'
 import { nearest } from '../core/nearest.ts'
+import { knownOptions } from '../core/options.ts'
 import { escapePointer } from '../core/pointer.ts'
 import { type Catalogue, compileRedaction, createAudit, type KitEvent, type Redaction } from '../kit/index.ts'
 import { BRAND } from './brand.ts'
@@ -67,9 +68,11 @@ export type ActionLog<Definitions extends ActionDefinitions, Fields extends stri
  */
 export function defineActions<const Definitions extends ActionDefinitions>(
   definitions: Definitions,
-  options: { readonly version?: string | undefined } = {},
+  options?: { readonly version?: string | undefined },
 ): Actions<Definitions> {
-  const { version = null } = options
+  const { version = null } = knownOptions(options, { version: true }, (message) =>
+    invalid('', `cannot be made: ${message}`),
+  )
   if (version !== null && !isVersionName(version))
     invalid('/version', 'must be 1 to 64 letters, digits, dots, underscores and hyphens, first a letter or digit')
   const entries = Object.entries(definitions).map(([name, definition]) => [name, compile(name, definition)] as const)

@@ -6,6 +6,7 @@ import type { AuditLog, Left } from '../client/open.ts'
 import { KillickError } from '../core/errors.ts'
 import type { EventInput } from '../core/fields.ts'
 import { isObject } from '../core/json.ts'
+import { knownOptions } from '../core/options.ts'
 import { printable } from '../core/text.ts'
 
 /** What a bridge has done with the lines that it was handed. */
@@ -42,7 +43,8 @@ export class AuditMembers {
   #refused = 0
   #underway = 0
 
-  constructor(log: EventRecorder, { member = 'audit', onRefused }: BridgeOptions) {
+  constructor(log: EventRecorder, options: BridgeOptions) {
+    const { member = 'audit', onRefused } = knownOptions(options, { member: true, onRefused: true })
     if (typeof log?.record !== 'function')
       throw new KillickError('option_invalid', 'The audit log has no method record', { option: 'audit' })
     if (typeof member !== 'string' || member === '')

@@ -8,6 +8,7 @@ import type { Recorded } from '../client/recorder.ts'
 import { toBase64 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { EventInput, Recordable, RecordableObject } from '../core/fields.ts'
+import { knownOptions } from '../core/options.ts'
 import { AT_ONCE, type EventRecorder, sayChanges } from './audit-member.ts'
 import { type AuditRecord, dateTimeOf, eventOfAuditRecord, traceparentOf } from './audit-record.ts'
 
@@ -152,7 +153,8 @@ export class AuditLogRecordProcessor {
   #seen = 0
   #isShut = false
 
-  constructor(audit: EventRecorder, { onRefused }: AuditProcessorOptions = {}) {
+  constructor(audit: EventRecorder, options?: AuditProcessorOptions) {
+    const { onRefused } = knownOptions(options, { onRefused: true })
     const sayRefused = sayChanges('the event of a log record was not recorded')
     this.#audit = audit
     this.#onRefused = onRefused ?? (({ message }) => sayRefused(message))

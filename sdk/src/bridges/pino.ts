@@ -4,9 +4,10 @@
  */
 import { Writable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
-import { type AuditLogOptions, openAuditLog } from '../client/open.ts'
+import { type AuditLogOptions, LOG_OPTIONS, openAuditLog } from '../client/open.ts'
 import { KillickError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
+import { knownOptions, type OptionNames } from '../core/options.ts'
 import {
   AuditMembers,
   type BridgeCounts,
@@ -28,6 +29,8 @@ export type PinoTransportOptions = Omit<AuditLogOptions<string>, 'fetch' | 'onEr
   closeTimeoutMs?: number
 }
 
+const OPTIONS: OptionNames<PinoTransportOptions> = { ...LOG_OPTIONS, member: true, closeTimeoutMs: true }
+
 /** A stream of pino's lines, with what has become of them. */
 export type PinoAuditStream = Writable & { readonly counts: BridgeCounts }
 
@@ -45,7 +48,9 @@ export type PinoAuditStream = Writable & { readonly counts: BridgeCounts }
  * logger.info({ audit: { action: 'invoice.approve', actor: { type: 'user', id: 'ada' } } }, 'approved')
  */
 export default async function auditTransport(options: PinoTransportOptions): Promise<PinoAuditStream> {
-  const { member, closeTimeoutMs = 5000, ...rest } = options
+  // Pino and its threads add members of their own: `$context`, `pinoWillSendConfig`.
+  const given = Object.fromEntries(Object.entries(options).filter(([name]) => !/^(\$|pino)/.test(name)))
+  const { member, closeTimeoutMs = 5000, ...rest } = knownOptions(given as PinoTransportOptions, OPTIONS)
   const onSend = sayChanges(`events wait in the spool for ${rest.url}`)
   const log = await openAuditLog({
     ...rest,

@@ -2,6 +2,8 @@
  * `@killick/sdk/bullmq`: the audit context of whoever adds a job goes with it to the worker. For BullMQ.
  */
 import { isObject } from '../core/json.ts'
+import { knownOptions } from '../core/options.ts'
+import { optionFault } from '../kit/errors.ts'
 import { type AuditContext, auditContext, KitError, parseContext } from '../kit/index.ts'
 
 /** The member of a job's data that carries the context. */
@@ -36,8 +38,9 @@ type Method = (...args: unknown[]) => unknown
  */
 export function carryContext<Producer extends { add: unknown; addBulk: unknown }>(
   producer: Producer,
-  { onMissingContext = 'throw' }: CarryOptions = {},
+  options?: CarryOptions,
 ): Producer {
+  const { onMissingContext = 'throw' } = knownOptions(options, { onMissingContext: true }, optionFault)
   const { add, addBulk, upsertJobScheduler } = producer as unknown as {
     add: Method
     addBulk: Method
@@ -97,7 +100,12 @@ function membersOf({ name, data = {} }: Job): object {
 export function restoreContext<
   // biome-ignore lint/suspicious/noExplicitAny: a function that is written in its place would have a job of any other type given here
   Processor extends (...args: any[]) => Promise<unknown>,
->(processor: Processor, { onMissingContext = 'throw', fallback = {} }: RestoreOptions = {}): Processor {
+>(processor: Processor, options?: RestoreOptions): Processor {
+  const { onMissingContext = 'throw', fallback = {} } = knownOptions(
+    options,
+    { onMissingContext: true, fallback: true },
+    optionFault,
+  )
   const standing = parseContext(fallback)
   return (async (...args: Parameters<Processor>) => {
     const job = args[0] as unknown as Job & WorkedOn

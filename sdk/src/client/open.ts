@@ -5,6 +5,7 @@ import { type EventInput, isOwnField, type Recordable } from '../core/fields.ts'
 import { isObject } from '../core/json.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
+import { knownOptions, type OptionNames } from '../core/options.ts'
 import type { Receipt } from '../core/receipt.ts'
 import type { Signer } from '../core/signature.ts'
 import { printable } from '../core/text.ts'
@@ -195,7 +196,8 @@ export type AuditLog<Fields extends string = never> = {
    * Stops recording, tries for `timeoutMs` (default 10,000) to get everything accepted, and closes the spool. Events that were
    * not accepted stay in it and are sent when it is opened again. Resolves with their number and the last failure.
    * @param options `strict`: reject when anything is left (default false). The spool is closed then too.
-   * @throws KillickError `not_accepted` (`strict` only; `details` are `{ pending, lastError }`), `spool_failed`.
+   * @throws KillickError `not_accepted` (`strict` only; `details` are `{ pending, lastError }`), `spool_failed`; `option_invalid`, and the
+   * log stays open
    */
   close(options?: { timeoutMs?: number; strict?: boolean }): Promise<Left>
   /** The state of the log now. */
@@ -215,6 +217,25 @@ export type MemoryAuditLog<Fields extends string = never> = Omit<AuditLog<Fields
    */
   record(...args: Parameters<AuditLog<Fields>['record']>): Promise<AcceptedEvent>
 }
+
+/** The names of `AuditLogOptions`. */
+export const LOG_OPTIONS: OptionNames<AuditLogOptions<string>> = {
+  ...{
+    url: true,
+    source: true,
+    key: true,
+    spool: true,
+    endStream: true,
+    heartbeat: true,
+    logKey: true,
+    readerToken: true,
+  },
+  ...{ batch: true, maxSpoolBytes: true, ownThread: true, spoolWaitMs: true, acceptWaitMs: true, timeoutMs: true },
+  ...{ compression: true, fields: true, sealed: true, sealing: true, signEvents: true, fetch: true },
+  ...{ onError: true, onPin: true, onFound: true },
+}
+const CLOSE_OPTIONS = { timeoutMs: true, strict: true } as const
+const BATCH_OPTIONS = { maxEvents: true, maxBytes: true, maxAgeMs: true } as const
 
 const IN_MEMORY = 'memory'
 
@@ -387,7 +408,8 @@ function auditLog({
     },
     flush,
     share,
-    close: async ({ timeoutMs = 10_000, strict = false } = {}) => {
+    close: async (options) => {
+      const { timeoutMs = 10_000, strict = false } = knownOptions(options, CLOSE_OPTIONS)
       closing ??= drain(timeoutMs)
       const { pending, lastError } = await closing
       if (strict && pending > 0)
@@ -447,6 +469,7 @@ function checkOptions(options: AuditLogOptions<string>) {
     throw new KillickError('option_invalid', `Option ${option} ${why}`, { option })
   }
   if (!isObject(options)) throw new KillickError('option_invalid', 'Options are missing: url, source, key, spool')
+  knownOptions(options, LOG_OPTIONS)
   const count = (option: string, value: number | undefined, standard: number, min: number, max: number): number => {
     if (value === undefined) return standard
     const isInRange = Number.isSafeInteger(value) && value >= min && value <= max
@@ -473,6 +496,7 @@ function checkOptions(options: AuditLogOptions<string>) {
   if (options.key === undefined) fail('key', 'is missing: a private JWK, the path of a key file, or a signer')
   if (logKey !== undefined) parseVkey(logKey)
   if (!isObject(batch)) fail('batch', 'must be an object')
+  knownOptions(batch, BATCH_OPTIONS)
   if (!Array.isArray(fields)) fail('fields', 'must be a list of names')
   const odd = fields.find((name) => !isOwnField(name))
   if (odd !== undefined)

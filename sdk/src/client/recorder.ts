@@ -3,10 +3,11 @@
 import { inspect } from 'node:util'
 import { KillickError } from '../core/errors.ts'
 import { checkEventInput } from '../core/fields.ts'
+import { knownOptions } from '../core/options.ts'
 import type { Signer } from '../core/signature.ts'
 import { type Draft, draftEvent, draftOf, placeEvent, type SignedEvent } from './capture.ts'
 import { saltText, uuidv7 } from './random.ts'
-import { type RecordOptions, type Sealer, sealedNames } from './sealer.ts'
+import { RECORD_OPTIONS, type RecordOptions, type Sealer, sealedNames } from './sealer.ts'
 import type { EventStore } from './spool.ts'
 
 /**
@@ -91,8 +92,9 @@ export class Recorder {
     return answer
   }
 
-  async #record(input: unknown, { sealed = [], subject }: RecordOptions = {}): Promise<Recorded> {
+  async #record(input: unknown, options?: RecordOptions): Promise<Recorded> {
     const mint = this.#mintEvent()
+    const { sealed = [], subject } = knownOptions(options, RECORD_OPTIONS)
     const more = sealedNames(sealed, this.#fields)
     if (this.#sealing !== null) return this.#recordSealed(this.#sealing, input, mint, more, subject)
     if (more.size > 0)

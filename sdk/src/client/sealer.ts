@@ -2,6 +2,7 @@
 import { KillickError } from '../core/errors.ts'
 import type { AnyEventInput, Party } from '../core/fields.ts'
 import { isOwnField } from '../core/fields.ts'
+import type { OptionNames } from '../core/options.ts'
 import { printable } from '../core/text.ts'
 
 /** Says that an event is about nobody, so that nothing of it is sealed. */
@@ -17,6 +18,8 @@ export type RecordOptions = {
   /** Whose data it is; `NOBODY`: nothing is sealed. Default: as `sealing()` was told, which is the actor's. */
   readonly subject?: Party | typeof NOBODY | undefined
 }
+
+export const RECORD_OPTIONS: OptionNames<RecordOptions> = { sealed: true, subject: true }
 
 /** Seals fields of events before they are hashed and signed. Made by `sealing()` of `@killick/sdk/sealing`. */
 export type Sealer = {

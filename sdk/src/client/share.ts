@@ -1,6 +1,7 @@
 // Asks the service to make a proof link, or to withdraw one.
 import { KillickError } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
+import { knownOptions } from '../core/options.ts'
 import { parseTime, printTime } from '../core/time.ts'
 import { askJson } from '../http/ask-json.ts'
 
@@ -33,14 +34,14 @@ export type ShareService = {
 /**
  * Makes a link that shows chosen fields of an event together with its proof.
  * @param eventId the event's id or leaf hash
- * @throws KillickError `option_invalid` where `expires` is no time; `unreachable`; `answer_malformed`; `refused` with the
+ * @throws KillickError `option_invalid` for an option that there is none of, and where `expires` is no time; `unreachable`; `answer_malformed`; `refused` with the
  * service's own code in `details.code`, such as `event_not_found`
  * @example
  * const service = { url: 'https://audit.example.com', token: process.env.READER_TOKEN }
  * const { url } = await shareEvent(service, id, { fields: ['action', 'targets'], expires: '2027-01-01T00:00:00Z' })
  */
 export async function shareEvent(service: ShareService, eventId: string, options: ShareOptions): Promise<Share> {
-  const { fields, expires } = options
+  const { fields, expires } = knownOptions(options, { fields: true, expires: true })
   const until = expires instanceof Date ? expires.getTime() : parseTime(expires)
   if (expires !== undefined && (until === null || Number.isNaN(until)))
     throw new KillickError('option_invalid', 'expires is no time: give a Date, or RFC 3339', { option: 'expires' })

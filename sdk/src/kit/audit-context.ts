@@ -2,8 +2,9 @@
 // call are bound.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { types } from 'node:util'
+import { knownOptions, type OptionNames } from '../core/options.ts'
 import { type AuditContext, mergeContexts, parseContext, type SerializedContext } from './context.ts'
-import { KitError } from './errors.ts'
+import { KitError, optionFault } from './errors.ts'
 import { once } from './once.ts'
 import { warnOnce } from './warn.ts'
 
@@ -17,6 +18,8 @@ export type ScopeOptions = {
   /** The platform's own `waitUntil`: each promise that is given to the scope's goes there too. */
   readonly waitUntil?: ((promise: Promise<unknown>) => void) | undefined
 }
+
+const SCOPE_OPTIONS: OptionNames<ScopeOptions> = { inherit: true, waitUntil: true }
 
 /**
  * One lifetime of a context, such as a request or a job. It has ended when `end()` was called and each promise given to
@@ -53,7 +56,7 @@ class Scope implements ContextScope {
   #isOver = false
   readonly #waitUntil: ScopeOptions['waitUntil']
 
-  constructor(context: AuditContext, { waitUntil }: ScopeOptions) {
+  constructor(context: AuditContext, waitUntil: ScopeOptions['waitUntil']) {
     this.context = context
     this.#waitUntil = waitUntil
   }
@@ -126,11 +129,11 @@ export const auditContext = {
    * Calls `fn` in a scope of its own: the context around it, with `context` over it. The scope ends when `fn` has returned, or
    * when the promise that it returns has settled. Returns what `fn` returns (of a promise, another that settles alike), and throws
    * what it throws.
-   * @throws KitError `context_invalid`, before `fn` is called
+   * @throws KitError `context_invalid`, `option_invalid`, before `fn` is called
    * @example
    * auditContext.run({ actor: { type: 'user', id: 'ada' }, requestId: 'r-1' }, () => refund(invoice))
    */
-  run<T>(context: AuditContext, fn: () => T, options: ScopeOptions = {}): T {
+  run<T>(context: AuditContext, fn: () => T, options?: ScopeOptions): T {
     const scope = auditContext.begin(context, options)
     let result: T
     try {
@@ -147,11 +150,12 @@ export const auditContext = {
 
   /**
    * Begins a scope that the caller ends: for frameworks, in which a request is more than one function.
-   * @throws KitError `context_invalid`
+   * @throws KitError `context_invalid`, `option_invalid`
    */
-  begin(context: AuditContext, options: ScopeOptions = {}): ContextScope {
-    const around = options.inherit === false ? undefined : storage.getStore()?.context
-    return new Scope(mergeContexts(around, parseContext(context)), options)
+  begin(context: AuditContext, options?: ScopeOptions): ContextScope {
+    const { inherit, waitUntil } = knownOptions(options, SCOPE_OPTIONS, optionFault)
+    const around = inherit === false ? undefined : storage.getStore()?.context
+    return new Scope(mergeContexts(around, parseContext(context)), waitUntil)
   },
 
   /** The context here and now; undefined outside of any scope. */

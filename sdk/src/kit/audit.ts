@@ -10,11 +10,12 @@ import {
   type RecordableObject,
 } from '../core/fields.ts'
 import { isObject } from '../core/json.ts'
+import { knownOptions, type OptionNames } from '../core/options.ts'
 import { printable } from '../core/text.ts'
 import { auditContext, noticeLate } from './audit-context.ts'
 import { type AuditContext, mergeContexts, parseContext } from './context.ts'
 import { type EventOutcome, isDenial, reasonOf, statusOf } from './denial.ts'
-import { KitError } from './errors.ts'
+import { KitError, optionFault } from './errors.ts'
 import { asRedaction, type Redaction, type RedactionRules, type Removal, removalsOfChanges } from './redaction.ts'
 import { warnOnce } from './warn.ts'
 
@@ -146,18 +147,10 @@ export type Audit<Event extends KitEvent = KitEvent> = {
 /** The member of `metadata` that lists what was removed. */
 const REMOVALS = 'redactions'
 const OUTCOMES: ReadonlySet<unknown> = new Set<EventOutcome>(['success', 'failure', 'denied'])
-const OPTIONS: ReadonlySet<string> = new Set([
-  ...[
-    'onMissingActor',
-    'missingActor',
-    'redact',
-    'catalogue',
-    'isDenial',
-    'errorMessages',
-    'onRecordFailure',
-    'onUnrecorded',
-  ],
-])
+const OPTIONS: OptionNames<KitOptions> = {
+  ...{ onMissingActor: true, missingActor: true, redact: true, catalogue: true, isDenial: true },
+  ...{ errorMessages: true, onRecordFailure: true, onUnrecorded: true },
+}
 const UNKNOWN: Party = { type: 'unknown', id: 'unknown' }
 const MAX_MESSAGE = 2_000
 
@@ -434,7 +427,8 @@ function unrecorded(action: string, result: unknown, cause: Error): KitError {
   return Object.defineProperty(new KitError('unrecorded', why, {}, { cause }), 'result', { value: result })
 }
 
-function checkOptions(options: KitOptions) {
+function checkOptions(given: KitOptions) {
+  const options = knownOptions(given, OPTIONS, optionFault)
   const fail = (option: string, why: string): never => {
     throw new KitError('option_invalid', `Option ${option} ${why}`, { option })
   }
@@ -442,7 +436,6 @@ function checkOptions(options: KitOptions) {
     if (value === undefined) return all[0]!
     return all.includes(value) ? value : fail(option, `must be one of ${all.join(', ')}`)
   }
-  for (const name of Object.keys(options)) if (!OPTIONS.has(name)) fail(printable(name), 'is not known')
   const { missingActor = UNKNOWN, redact, catalogue, onUnrecorded } = options
   checkField('actor', missingActor, (path, why) => fail(`missingActor${path.slice('/actor'.length)}`, why))
   if (catalogue !== undefined && typeof catalogue.prepare !== 'function')

@@ -1,5 +1,7 @@
 // What must not be recorded of a command line. An option's name says what its value is; a URL and many tokens say it themselves.
 import { basename } from 'node:path'
+import { knownOptions } from '../core/options.ts'
+import { optionFault } from './errors.ts'
 import { compileRedaction, type Redaction, type RedactionRules, type Removal, STANDARD_RULES } from './redaction.ts'
 
 /** Endings of names of options, variables and headers whose values are secrets. */
@@ -90,15 +92,13 @@ type RuleFor = (option: string) => string | null
  * secrets, passwords in URLs and behind PASSWORD in SQL, `user:password` of curl, `-p` of MySQL, MongoDB and sshpass, `-P` of sqlcmd and
  * bcp, `-a` of redis-cli, `-w` of the tools of LDAP, also behind `sudo` and the like and inside a script, and what detectors find in any
  * word. Rule `secret` where name or place decides, `url-password` in URLs, `sql-password` in SQL.
- * @throws KitError `redaction_rule_invalid`
+ * @throws KitError `redaction_rule_invalid`, `option_invalid`
  * @example
  * compileCommandRedaction().command(['psql', 'postgres://ada:hunter2@db/x']).command
  * // ['psql', 'postgres://ada:[redacted:url-password]@db/x']
  */
-export function compileCommandRedaction({
-  names = [],
-  rules = STANDARD_RULES,
-}: CommandRedactionOptions = {}): CommandRedaction {
+export function compileCommandRedaction(options?: CommandRedactionOptions): CommandRedaction {
+  const { names = [], rules = STANDARD_RULES } = knownOptions(options, { names: true, rules: true }, optionFault)
   const redaction = compileRedaction([
     ...rules,
     { name: URL_RULE, values: [URL_PASSWORD] },

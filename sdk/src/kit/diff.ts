@@ -1,6 +1,7 @@
 import { types } from 'node:util'
 import type { Change, Recordable } from '../core/fields.ts'
 import { isObject } from '../core/json.ts'
+import { knownOptions } from '../core/options.ts'
 import { KitError } from './errors.ts'
 import { below, NOWHERE, namesOf, type PointerTree, pointerTree, step } from './pointer.ts'
 import {
@@ -29,6 +30,9 @@ export type DiffOptions = {
   readonly keys?: { readonly [pointer: string]: string } | undefined
 }
 
+const OPTIONS = { redact: true, only: true, keys: true } as const
+const invalid = (message: string, details: Record<string, unknown>) => new KitError('diff_invalid', message, details)
+
 /** As many levels as fit into `changes` of an event. */
 const MAX_DEPTH = 28
 const MAX_CHANGES = 10_000
@@ -47,8 +51,8 @@ type JsonMembers = { [member: string]: Json }
  * diff({ total: 40, lines: [{ sku: 'A', n: 1 }] }, { total: 40, lines: [{ sku: 'A', n: 2 }] }, { keys: { '/lines': 'sku' } })
  * // [{ path: '/lines/A/n', before: 1, after: 2 }]
  */
-export function diff(before: unknown, after: unknown, options: DiffOptions = {}): Change[] {
-  const { redact, only, keys = {} } = options
+export function diff(before: unknown, after: unknown, options?: DiffOptions): Change[] {
+  const { redact, only, keys = {} } = knownOptions(options, OPTIONS, invalid)
   const keyed = Object.entries(keys).map(([pattern, key]) => [patternOf(pattern, 'keys'), key] as const)
   const comparison = new Comparison(
     redact === undefined ? null : asRedaction(redact),

@@ -33,3 +33,7 @@ export class KitError extends CodedError<KitErrorCode> {
     this.name = 'KitError'
   }
 }
+
+/** What `knownOptions` throws in the kit. */
+export const optionFault = (message: string, details: Record<string, unknown>): KitError =>
+  new KitError('option_invalid', message, details)

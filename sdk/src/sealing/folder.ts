@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { link, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { knownOptions } from '../core/options.ts'
 import { isSubjectKeyId } from '../core/sealed.ts'
 import {
   checkMarks,
@@ -11,6 +12,7 @@ import {
   KEY_BYTES,
   type KeyHolding,
   namingBy,
+  STORE_OPTIONS,
   type SubjectKeys,
   storeError,
   unwrapKey,
@@ -33,13 +35,14 @@ export async function folderSubjectKeys(
   folder: string,
   options: { readonly secret?: Uint8Array | undefined; readonly envelope?: Envelope | undefined } = {},
 ): Promise<SubjectKeys> {
+  const { secret, envelope: given } = knownOptions(options, STORE_OPTIONS)
   const at = (name: string) => join(folder, name)
-  if (options.secret === undefined) {
+  if (secret === undefined) {
     await guarded(() => mkdir(folder, { recursive: true, mode: 0o700 }))
     await guarded(() => make(folder, SECRET, randomBytes(KEY_BYTES)))
   }
-  const naming = namingBy(options.secret ?? new Uint8Array(await guarded(() => readFile(at(SECRET)))))
-  const envelope = options.envelope ?? naming
+  const naming = namingBy(secret ?? new Uint8Array(await guarded(() => readFile(at(SECRET)))))
+  const envelope = given ?? naming
 
   const markOf = async (id: string): Promise<ErasedKey | null> => {
     const text = await guarded(() => readIfThere(at(id + MARK)))

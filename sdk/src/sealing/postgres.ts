@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Party } from '../core/fields.ts'
+import { knownOptions } from '../core/options.ts'
 import { isSubjectKeyId } from '../core/sealed.ts'
 import {
   checkMarks,
@@ -8,6 +9,7 @@ import {
   erasedError,
   KEY_BYTES,
   namingBy,
+  STORE_OPTIONS,
   type SubjectKey,
   type SubjectKeys,
   storeError,
@@ -90,8 +92,9 @@ const [MAX_OPENED, OPENED_MS] = [1_000, 60_000]
  */
 export function postgresSubjectKeys(
   pool: KeyPool,
-  { secret, envelope }: { readonly secret: Uint8Array; readonly envelope?: Envelope | undefined },
+  options: { readonly secret: Uint8Array; readonly envelope?: Envelope | undefined },
 ): PostgresSubjectKeys {
+  const { secret, envelope } = knownOptions(options, STORE_OPTIONS)
   const naming = namingBy(secret)
   const opened = new Map<string, { until: number; key: Promise<SubjectKey> }>()
 

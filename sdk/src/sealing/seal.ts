@@ -4,6 +4,7 @@ import { NOBODY, type Sealer, type SubjectOf } from '../client/sealer.ts'
 import { utf8 } from '../core/bytes.ts'
 import { InvariantError, KillickError } from '../core/errors.ts'
 import type { AnyEventInput } from '../core/fields.ts'
+import { knownOptions } from '../core/options.ts'
 import { isSealedForm, MAX_JWE, type SealedValue, sealedField, sealedIn } from '../core/sealed.ts'
 import { SealingError } from './errors.ts'
 import { encrypt } from './jwe.ts'
@@ -33,7 +34,10 @@ const MAX_TEXT = 98_176
  * const audit = await openAuditLog({ url, source, key, spool, sealed: ['actor', 'context'], sealing: sealing(keys) })
  */
 export function sealing(keys: SubjectKeys, options: SealingOptions = {}): Sealer {
-  const { subject: subjectOf = ({ actor }) => actor, timeoutMs = 10_000 } = options
+  const { subject: subjectOf = ({ actor }) => actor, timeoutMs = 10_000 } = knownOptions<SealingOptions>(options, {
+    subject: true,
+    timeoutMs: true,
+  })
   if (typeof keys?.toSeal !== 'function')
     throw new KillickError(
       'option_invalid',

@@ -68,6 +68,9 @@ export type Envelope = {
   unwrap(wrapped: string, id: string): Promise<Uint8Array>
 }
 
+/** The names of the options that stores of keys have. */
+export const STORE_OPTIONS = { secret: true, envelope: true } as const
+
 /** What a secret makes: names of subjects, and an envelope. */
 export type SubjectNaming = Envelope & { nameOf(subject: Party): string }
 

@@ -1,5 +1,6 @@
 import { AssertionError } from 'node:assert'
 import { KillickError } from '../core/errors.ts'
+import { knownOptions } from '../core/options.ts'
 import { type ExpectedEvent, explain, find, list, note, rest } from './matching.ts'
 import type { TestEvent, TestLog } from './test-log.ts'
 
@@ -19,8 +20,9 @@ function demandLog(log: TestLog): void {
 }
 
 /** @param isWanted whether the test wants it recorded; else nothing is noted as found */
-export function ask(log: TestLog, expected: ExpectedEvent, { times }: RecordedOptions, isWanted = true): Answered {
+export function ask(log: TestLog, expected: ExpectedEvent, options: RecordedOptions, isWanted = true): Answered {
   demandLog(log)
+  const { times } = knownOptions(options, { times: true })
   if (times !== undefined && (!Number.isSafeInteger(times) || times < 0))
     throw new KillickError('option_invalid', 'Option times must be a number from 0', { option: 'times' })
   const events = find(log, expected)

@@ -5,6 +5,7 @@ import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import type { Change, Party } from '../core/fields.ts'
 import { printHash } from '../core/hash.ts'
 import type { JsonObject } from '../core/json.ts'
+import { knownOptions, type OptionNames } from '../core/options.ts'
 import type { Signer } from '../core/signature.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import { serviceInMemory, URL_IN_MEMORY } from './service-in-memory.ts'
@@ -30,6 +31,11 @@ export type TestLogOptions<Fields extends string = never> = Pick<
   now?: Date | string | number
   /** As of `openAuditLog`; default: nothing is written anywhere. */
   onError?: AuditLogOptions['onError']
+}
+
+const OPTIONS: OptionNames<TestLogOptions> = {
+  ...{ fields: true, sealed: true, sealing: true, batch: true, endStream: true, spoolWaitMs: true, acceptWaitMs: true },
+  ...{ signEvents: true, source: true, stream: true, key: true, spool: true, now: true, onError: true },
 }
 
 /** What is broken. What is left out is whole. */
@@ -96,15 +102,16 @@ export type TestLog<Fields extends string = never> = AuditLog<Fields> & {
  * assertNothingElse(audit)
  */
 export async function openTestLog<const Fields extends string = never>(
-  options: TestLogOptions<Fields> = {},
+  options?: TestLogOptions<Fields>,
 ): Promise<TestLog<Fields>> {
-  const { stream = 'test', spool: kind = 'disk', now, key = generateKey(), onError = () => {}, ...rest } = options
+  const given = knownOptions(options, OPTIONS as OptionNames<TestLogOptions<Fields>>)
+  const { stream = 'test', spool: kind = 'disk', now, key = generateKey(), onError = () => {}, ...rest } = given
   if (kind !== 'disk' && kind !== 'memory')
     throw new KillickError('option_invalid', 'Option spool must be disk or memory', { option: 'spool' })
   let stopped = now === undefined ? null : timeOf(now)
   let ids = 0
   const time = () => stopped ?? Date.now()
-  const source = options.source ?? 'test'
+  const source = given.source ?? 'test'
   const signer = await loadSigner(key)
   const service = serviceInMemory(source, () => signer.jwk)
   let spool!: TestSpool

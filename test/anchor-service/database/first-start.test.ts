@@ -1,11 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { startCluster } from '../../../anchor-service/src/database/embedded/cluster.ts'
+import { cutLog } from '../../../anchor-service/src/database/embedded/server.ts'
 
-test('two processes may start at once on a data folder that has no cluster yet', async () => {
+test('two processes may start at once on a data folder that has no cluster yet, and its log is cut', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'killick-first-start-'))
   const starts = await Promise.allSettled([startCluster(folder), startCluster(folder)])
   const clusters = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []))
@@ -16,6 +17,25 @@ test('two processes may start at once on a data folder that has no cluster yet',
     const client = new pg.Client({ connectionString: url })
     await client.connect()
     await client.end()
+
+    // The log of the server is cut while it runs: it goes on at the start of the file, and the end of before is beside it.
+    const log = join(folder, 'postgres/server.log')
+    const before = await readFile(log, 'utf8')
+    await cutLog(join(folder, 'postgres'))
+    expect(await readFile(log, 'utf8')).toBe(before)
+    await truncate(log, 17 << 20)
+    const complain = () => new pg.Client(url!.replace(/:\w+@/, ':wrong@')).connect().catch(() => {})
+    await complain()
+    await cutLog(join(folder, 'postgres'))
+    expect((await stat(log)).size).toBe(0)
+    expect(await readFile(`${log}.1`, 'latin1')).toMatch(/^\0[\s\S]*password authentication failed/)
+    expect(await stat(`${log}.1`)).toMatchObject({
+      size: 1 << 20,
+      uid: (await stat(log)).uid,
+      mode: (await stat(log)).mode,
+    })
+    await complain()
+    expect(await readFile(log, 'utf8')).toMatch(/^\d{4}-.*password authentication failed/)
   } finally {
     for (const cluster of clusters) await cluster.close()
     await rm(folder, { recursive: true, force: true })

@@ -9,6 +9,7 @@ import {
   type ClusterPlace,
   type Credentials,
   connect,
+  cutLog,
   ensureRunning,
   makeCluster,
   readCluster,
@@ -36,6 +37,8 @@ const USERS_LOCK = 7_019_318
 const LISTEN_MS = 10_000
 /** How often to look whether another process has made the cluster, ms. */
 const MAKING_MS = 200
+/** How often to look at the size of the server's log, ms. */
+const LOG_MS = 60_000
 /** Time between two attempts to start a server that went down, ms. */
 const REVIVE_MS = 2_000
 
@@ -69,6 +72,8 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
   const closing = new AbortController()
   let reviving: Promise<void> | null = null
   let presence = await enter(LISTEN_MS)
+  // Where that fails, as on a full disk, the log stays as it is.
+  const cutting = setInterval(() => cutLog(data).catch(() => {}), LOG_MS).unref()
 
   async function enter(patience: number): Promise<pg.Client> {
     const client = await connect(url('postgres'), data, patience)
@@ -112,6 +117,7 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
     },
     async close() {
       closing.abort()
+      clearInterval(cutting)
       await reviving
       const last = await leave(presence)
       await presence.end().catch(() => {})

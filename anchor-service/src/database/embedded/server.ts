@@ -1,6 +1,19 @@
 // A PostgreSQL cluster as files and a server: makes it, starts it, connects to it. cluster.ts offers it to the service.
 import { randomBytes } from 'node:crypto'
-import { chown, mkdir, open, readdir, readFile, readlink, realpath, rename, rm, writeFile } from 'node:fs/promises'
+import {
+  chown,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -87,11 +100,11 @@ export async function ensureRunning(
     const settings = `-p ${credentials.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=on -c shared_buffers=256MB -c max_wal_size=2GB`
     const started = await run(
       binaries.pg_ctl,
-      ['start', '-D', data, '-l', join(data, 'server.log'), '-w', '-t', '120', '-o', settings],
+      ['start', '-D', data, '-l', logOf(data), '-w', '-t', '120', '-o', settings],
       runAs,
     )
     if (started.code === 0) return credentials.port
-    const log = ((await readText(join(data, 'server.log'))) ?? started.out).trim().split('\n').slice(-8).join('\n')
+    const log = ((await readText(logOf(data))) ?? started.out).trim().split('\n').slice(-8).join('\n')
     if (attempt === 3) throw new StartError(`PostgreSQL did not start from ${data}. Its last words:\n${log}`)
     if (log.includes('pre-existing shared memory block')) {
       const ended = await endOrphans(data)
@@ -103,6 +116,33 @@ export async function ensureRunning(
     }
     await sleep(300) // another process may be starting or stopping the same cluster
   }
+}
+
+const logOf = (data: string): string => join(data, 'server.log')
+
+/** Size at which the server's log is cut, and how much of its end is kept beside it, bytes. */
+const [MAX_LOG, KEPT_LOG] = [16 << 20, 1 << 20]
+
+/**
+ * Cuts the server's log, which else grows for ever: its end goes into `server.log.1`, in the place of what was there. The server appends, so
+ * it goes on in the file that was emptied; what it writes between the two steps is lost.
+ */
+export async function cutLog(data: string): Promise<void> {
+  const path = logOf(data)
+  const { size, uid, gid } = await stat(path)
+  if (size <= MAX_LOG) return
+  const log = await open(path, 'r')
+  const end = await log.read(Buffer.alloc(KEPT_LOG), 0, KEPT_LOG, size - KEPT_LOG).finally(() => log.close())
+  await rm(`${path}.1`, { force: true })
+  const kept = await open(`${path}.1`, 'wx', 0o600)
+  try {
+    // A base backup reads every file of the cluster, as the user of the server.
+    await kept.chown(uid, gid)
+    await kept.writeFile(end.buffer.subarray(0, end.bytesRead))
+  } finally {
+    await kept.close()
+  }
+  await truncate(path)
 }
 
 /**

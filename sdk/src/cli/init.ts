@@ -112,14 +112,14 @@ class Run {
 
   /** Without a person to ask, everything that is missing is named at once. */
   #checkAnswers(): void {
-    const { values } = this.#given
+    const { values, from } = this.#given
     const setting = (name: 'url' | 'source') => values[name] ?? this.#state[name] ?? this.#config?.[name]
-    for (const name of ['url', 'source'] as const) {
+    for (const name of ['url', 'source', 'key', 'spool'] as const) {
       const kept = this.#config?.[name]
-      if (kept !== undefined && values[name] !== undefined && values[name] !== kept)
-        throw new UsageError(
-          `--${name} ${values[name]} is not what ${CONFIG_FILE} says (${kept}): change or move that first`,
-        )
+      const given = from[name] === 'default' ? undefined : values[name]
+      const isPath = name === 'key' || (name === 'spool' && given !== NO_SPOOL)
+      if (kept !== undefined && given !== undefined && (isPath ? resolve(this.#folder, given) : given) !== kept)
+        throw new UsageError(`--${name} ${given} is not what ${CONFIG_FILE} says (${kept}): change or move that first`)
     }
     if (this.#asks) return
     const needed = [
@@ -136,7 +136,9 @@ class Run {
   }
 
   #spool(): string {
-    const spool = this.#config?.spool ?? this.#state.spool ?? this.#given.values.spool
+    const { values, from } = this.#given
+    const kept = this.#config?.spool ?? (from.spool === 'default' ? this.#state.spool : undefined)
+    const spool = kept ?? values.spool
     return spool === NO_SPOOL ? NO_SPOOL : resolve(this.#folder, spool)
   }
 
@@ -185,7 +187,7 @@ class Run {
       done(`Key made: ${this.#written(file)}, which only you can read`)
     }
     const { jwk } = signerOf(await readKeyFile(file))
-    this.#keep({ key: this.#written(file) })
+    this.#keep({ key: this.#written(file), spool: this.#written(this.#spool()) })
     const publicFile = `${file.replace(/(\.key)?(\.json)?$/, '')}.pub.json`
     if (!existsSync(publicFile)) replaceFile(publicFile, `${JSON.stringify(jwk, null, 2)}\n`)
     return { file, jwk }

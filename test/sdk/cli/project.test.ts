@@ -128,6 +128,23 @@ describe('killick init', () => {
     ).toEqual(kept)
     const other = await killick(['init', '--again', '--source', 'other', '--token-file', token, '--yes'], { cwd })
     expect(other).toMatchObject({ code: 2, err: expect.stringContaining(`is not what killick.json says (${source})`) })
+    // Another key would be registered, and another spool be left aside, without killick.json naming them.
+    for (const [name, path, is] of [
+      ['key', 'other.key.json', `${source}.key.json`],
+      ['spool', 'elsewhere', 'killick-spool'],
+      ['spool', 'memory', 'killick-spool'],
+    ] as const)
+      expect(
+        await killick(['init', '--again', `--${name}`, path, '--token-file', token, '--yes'], { cwd }),
+      ).toMatchObject({
+        code: 2,
+        err: expect.stringContaining(`--${name} ${path} is not what killick.json says (${file(is)})`),
+      })
+    expect(existsSync(file('other.key.json'))).toBe(false)
+    const same = ['--key', `${source}.key.json`, '--spool', './killick-spool/']
+    expect(await killick(['init', '--again', ...same, '--token-file', token, '--yes'], { cwd })).toMatchObject({
+      code: 0,
+    })
   })
 
   test('with questions, and interrupted at each of them: it goes on where it was', { timeout: 60_000 }, async () => {
@@ -143,7 +160,11 @@ describe('killick init', () => {
     expect(existsSync(file('killick.json'))).toBe(false)
     expect((await killickAsked(['init'], [url, stop(name[0], CTRL_D)], { cwd })).code).toBe(130)
     // The service is not asked for again; a wrong token is, and no token shows on the screen.
-    const third = await killickAsked(['init'], [name, [secret[0], `wrong${ENTER}`], stop(secret[0])], { cwd })
+    const third = await killickAsked(
+      ['init', '--spool', 'events'],
+      [name, [secret[0], `wrong${ENTER}`], stop(secret[0])],
+      { cwd },
+    )
     expect(third).toMatchObject({ code: 130, err: expect.stringMatching(/401 \(unauthorized\)/) })
     expect(third.err).not.toMatch(/Service.*: |wrong/)
     const key = readFileSync(file(`${source}.key.json`), 'utf8')
@@ -155,6 +176,7 @@ describe('killick init', () => {
     expect(last).toMatchObject({ code: 0, out: expect.stringContaining('VERIFIED') })
     expect(readFileSync(file(`${source}.key.json`), 'utf8')).toBe(key)
     expect(existsSync(file('.killick-init.json'))).toBe(false)
+    expect(json(file('killick.json')).spool).toBe('events')
   })
 
   test('ended while it waited for the anchor: the event is not recorded twice', { timeout: 60_000 }, async () => {

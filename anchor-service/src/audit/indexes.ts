@@ -25,6 +25,9 @@ const EVERY: { readonly [of: string]: string } = {
   entries: "int8range '(,)'",
 }
 
+/** A table may take hours, and `statement_timeout` is off: so is the limit for an answer, as far as a timer goes, ms. */
+const query_timeout = 2 ** 31 - 1
+
 const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
 
 /** Counts the rows of each table as they lie, and by each of its indexes, as of one moment. */
@@ -43,7 +46,12 @@ export async function checkIndexes(db: pg.Pool): Promise<Fault[]> {
             .map(([scan, isOn]) => `set local enable_${scan} = ${isOn}`)
             .join('; '),
         )
-        return (await client.query<{ n: number }>(`select count(*)::float8 as n from ${from}`)).rows[0]!.n
+        return (
+          await client.query<{ n: number }>({
+            text: `select count(*)::float8 as n from ${from}`,
+            query_timeout,
+          } as pg.QueryConfig)
+        ).rows[0]!.n
       }
       const all = rows.get(table) ?? (await count(AS_THEY_LIE, name))
       rows.set(table, all)

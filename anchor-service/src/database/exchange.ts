@@ -31,6 +31,8 @@ export function runAll(client: pg.ClientBase, statements: readonly CopyStatement
     let failure: Error | undefined
     // The methods that pg calls on a custom query, as it does on pg-copy-streams.
     const query = {
+      // What pg puts here ends its wait for the answer.
+      callback: () => {},
       submit(wire: Wire) {
         wire.stream.cork()
         for (const statement of statements) send(wire, statement)
@@ -44,9 +46,11 @@ export function runAll(client: pg.ClientBase, statements: readonly CopyStatement
       handleCommandComplete() {},
       handleError(error: Error) {
         failure = error
+        query.callback()
         reject(error)
       },
       handleReadyForQuery() {
+        query.callback()
         if (failure === undefined) resolve()
       },
     }

@@ -16,11 +16,19 @@ const types: pg.CustomTypesConfig = {
 /** A pool or one of its connections. */
 export type Db = Pick<pg.Pool, 'query'>
 
+/** How long PostgreSQL may take for a statement, s. */
+const STATEMENT_S = 60
+/**
+ * How long until an answer is given up, ms. PostgreSQL ends a statement before that; but one that has stopped, or whose machine is gone
+ * without a word, would be waited for as long as the connection is taken to be open.
+ */
+const ANSWER_MS = 1000 * (STATEMENT_S + 5)
+
 /** Connections to the ledger, in schema `killick` and, if it exists, in the role that may only select and insert. */
-export function openPool(databaseUrl: string, hasRole: boolean, max = 10): pg.Pool {
+export function openPool(databaseUrl: string, hasRole: boolean, max = 10, answerMs = ANSWER_MS): pg.Pool {
   // Every query has an index to use. PostgreSQL could scan a table whose long values are stored apart (TOAST), for it takes such a
   // table to be short. And it could compile a statement that it takes for long: one that is planned for all values looks so.
-  const settings = `set timezone = 'UTC'; set statement_timeout = '60s'; set enable_seqscan = off; set jit = off`
+  const settings = `set timezone = 'UTC'; set statement_timeout = '${STATEMENT_S}s'; set enable_seqscan = off; set jit = off`
   const setup = `set search_path = killick; ${settings}; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
   const options: pg.PoolConfig & { onConnect: (client: pg.ClientBase) => Promise<void> } = {
     connectionString: databaseUrl,
@@ -28,6 +36,7 @@ export function openPool(databaseUrl: string, hasRole: boolean, max = 10): pg.Po
     max,
     types,
     connectionTimeoutMillis: 10_000,
+    query_timeout: answerMs,
     onConnect: async (client) => {
       await client.query(setup)
     },

@@ -2,10 +2,13 @@
 // lib/client.js, lib/connection.js and lib/query.js, then name that version here.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TupleWriter } from '../../../anchor-service/src/database/copy.ts'
 import { runAll } from '../../../anchor-service/src/database/exchange.ts'
+import { isOutage } from '../../../anchor-service/src/database/outage.ts'
+import { openPool } from '../../../anchor-service/src/database/pool.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 
 const VERSION = '8.23.1'
@@ -95,4 +98,42 @@ test('it rejects if the connection breaks', async () => {
     .toEqual([{ wait_event: 'PgSleep' }])
   await queryAsOwner(url, `select pg_terminate_backend(${found[0].pid})`)
   await failed
+})
+
+test('an answer that does not come is given up, and the connection with it', async () => {
+  const { hostname, port } = new URL(url)
+  const servers: Socket[] = []
+  const between = createServer((socket) => {
+    const server = connect(Number(port), hostname)
+    servers.push(server)
+    for (const end of [socket, server]) end.on('error', () => {})
+    socket.on('close', () => server.destroy())
+    socket.pipe(server).pipe(socket)
+  })
+  await new Promise<void>((listens) => between.listen(0, '127.0.0.1', listens))
+  const through = new URL(url)
+  through.host = `127.0.0.1:${(between.address() as AddressInfo).port}`
+  const pool = openPool(through.href, false, 1, 500)
+  /** As where PostgreSQL has stopped, or its machine is gone without a word: connections stay open, and new ones find another. */
+  const silence = () => {
+    for (const server of servers.splice(0)) server.unpipe().pause()
+  }
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  try {
+    await pool.query('select 1')
+    silence()
+    await expect(pool.query('select 1')).rejects.toSatisfy(isOutage)
+    const held = await pool.connect()
+    const before = timers()
+    await runAll(held, [{ sql: 'select 1' }])
+    await expect(runAll(held, [{ sql: 'select nonsense' }])).rejects.toMatchObject({ code: '42703' })
+    expect(timers()).toBe(before)
+    silence()
+    await expect(runAll(held, [{ sql: 'select 1' }])).rejects.toSatisfy(isOutage)
+    held.release(true)
+    expect((await pool.query('select 1 as n')).rows).toEqual([{ n: 1 }])
+  } finally {
+    await pool.end()
+    between.close()
+  }
 })

@@ -24,11 +24,18 @@ const STATEMENT_S = 60
  */
 const ANSWER_MS = 1000 * (STATEMENT_S + 5)
 
+/**
+ * What a database or a role may have set otherwise: how times and numbers are printed, what a waiting commit sees once it has the log's lock,
+ * and that a commit which has answered is on the disk. Who commits to replicas too, or to this server alone, has a say in that.
+ */
+const MEANT = `set datestyle = 'ISO'; set extra_float_digits = 1; set default_transaction_isolation = 'read committed';
+  select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`
+
 /** Connections to the ledger, in schema `killick` and, if it exists, in the role that may only select and insert. */
 export function openPool(databaseUrl: string, hasRole: boolean, max = 10, answerMs = ANSWER_MS): pg.Pool {
   // Every query has an index to use. PostgreSQL could scan a table whose long values are stored apart (TOAST), for it takes such a
   // table to be short. And it could compile a statement that it takes for long: one that is planned for all values looks so.
-  const settings = `set timezone = 'UTC'; set statement_timeout = '${STATEMENT_S}s'; set enable_seqscan = off; set jit = off`
+  const settings = `set timezone = 'UTC'; set statement_timeout = '${STATEMENT_S}s'; set enable_seqscan = off; set jit = off; ${MEANT}`
   const setup = `set search_path = killick; ${settings}; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
   const options: pg.PoolConfig & { onConnect: (client: pg.ClientBase) => Promise<void> } = {
     connectionString: databaseUrl,

@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest'
+import { openPool } from '../../../anchor-service/src/database/pool.ts'
+import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
+
+const EXPIRES = '2027-01-12T00:00:00.000Z'
+const ASKED = `select '${EXPIRES}'::timestamptz as time, 1234567890123::float8 as number, current_setting('synchronous_commit') as durable,
+  current_setting('transaction_isolation') as isolation`
+
+/** Answers of a connection to a database where sessions begin with these settings. */
+async function answer(...settings: string[]) {
+  const url = await createDatabase()
+  const name = new URL(url).pathname.slice(1)
+  for (const setting of settings) await queryAsOwner(url, `alter database ${name} set ${setting}`)
+  const pool = openPool(url, false, 1)
+  try {
+    return (await pool.query(ASKED)).rows[0]
+  } finally {
+    await pool.end()
+  }
+}
+
+test('settings of a database change no time, no number, and not what a commit is', async () => {
+  const meant = { time: new Date(EXPIRES), number: 1234567890123, durable: 'on', isolation: 'read committed' }
+  // The time would be read as none, and the number as 1e+12.
+  const altered = ["datestyle = 'SQL, DMY'", 'extra_float_digits = -15', 'synchronous_commit = off']
+  expect(await answer(...altered, "default_transaction_isolation = 'repeatable read'")).toEqual(meant)
+  // Stricter than needed stays.
+  expect(await answer('synchronous_commit = remote_apply')).toEqual({ ...meant, durable: 'remote_apply' })
+})

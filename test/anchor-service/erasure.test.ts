@@ -384,6 +384,18 @@ describe('a small ledger', () => {
     expect((await audit()).failed).toEqual([])
   })
 
+  test('what may be erased is not among the samples that PostgreSQL keeps', async () => {
+    await queryAsOwner(service.databaseUrl, 'analyze')
+    const sampled = await queryAsOwner(
+      service.databaseUrl,
+      `select distinct attname as column from pg_stats where schemaname = 'killick' and tablename ~ '^(packs|pack_keys|key_blocks)'`,
+    )
+    const columns = sampled.map(({ column }) => column)
+    expect(columns).toContain('first_event')
+    for (const content of ['ids', 'times', 'body', 'keys', 'key_counts', 'entries'])
+      expect(columns).not.toContain(content)
+  })
+
   test('an audit that is under way meanwhile finds no fault', async () => {
     for (const target of ['o-60', 'o-61', 'o-62']) {
       const [result] = await Promise.all([

@@ -114,6 +114,7 @@ describe('migrations', () => {
       '0010_proposals.sql',
       '0011_prunings.sql',
       '0012_drops.sql',
+      '0013_statistics.sql',
     ])
     expect((await migrate(url)).applied).toEqual([])
   })

@@ -71,6 +71,7 @@ export {
   MAX_EVENT_BYTES,
   type Mint,
   makeEvent,
+  nearestTime,
   type ParsedEvent,
   type Position,
   parseEvent,

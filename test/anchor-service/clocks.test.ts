@@ -18,6 +18,7 @@ const SHIFTED_CLOCK = fileURLToPath(new URL('../support/shifted-clock.ts', impor
 
 const HOUR = 3_600_000
 const TEN_YEARS = 3652 * 24 * HOUR
+const BEFORE_1970 = -HOUR
 
 const folder = mkdtempSync(join(tmpdir(), 'killick-clocks-'))
 let chain: LocalChain
@@ -89,13 +90,15 @@ test('a recorder whose clock jumps keeps its stream, and its times stay what it 
     openAuditLog({ url, source: 'jumping', key, spool: join(folder, 'spool'), logKey: vkey, batch, onError: () => {} })
   let log: AuditLog = await open()
   const now = Date.now()
-  const jumps = [0, -HOUR, TEN_YEARS, -HOUR - 1, 1, TEN_YEARS, 2]
+  // The last two are no times that an event can have: the nearest are.
+  const jumps = [0, -HOUR, TEN_YEARS, -HOUR - 1, 1, TEN_YEARS, 2, BEFORE_1970 - now, Date.UTC(10_000, 5) - now]
+  const nearest = (time: number) => Math.min(Math.max(time, 0), Date.UTC(10_000, 0) - 1)
   const made: { id: string; seq: number; time: number }[] = []
   const receipts = []
   for (const isSentEach of [true, false]) {
     for (const jump of jumps) {
       setProducerClock(now + jump)
-      made.push({ ...(await log.record(sampleEvent(made.length))), time: now + jump })
+      made.push({ ...(await log.record(sampleEvent(made.length))), time: nearest(now + jump) })
       if (isSentEach) receipts.push(...(await log.flush()))
     }
     // The clock may be set while nobody records, too.
@@ -139,7 +142,8 @@ test('a service whose clock jumps takes every batch in order, and judges keys by
   await register(url, 'dated', [{ jwk: dated.jwk, notBefore, notAfter }])
   const [steady, bound] = [new Producer('billing', signer), new Producer('dated', dated)]
   let last = -1
-  for (const offset of [0, -HOUR, TEN_YEARS, -TEN_YEARS, 0]) {
+  const unlikely = [BEFORE_1970, Date.UTC(10_000, 5)].map((time) => time - Date.now())
+  for (const offset of [0, -HOUR, TEN_YEARS, -TEN_YEARS, ...unlikely, 0]) {
     await setServiceClock(offset)
     const batch = await steady.batch([sampleEvent(), sampleEvent()])
     const { status, json } = await post(url, batch.body)

@@ -1,6 +1,7 @@
 import {
   type EventInput,
   InvariantError,
+  nearestTime,
   printHash,
   type Receipt,
   type Registration,
@@ -96,7 +97,8 @@ const OUTAGE_MS = 60_000
  * @throws StartError if the database holds another log, or this log under another key
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
-  const { pool, origin, logSigner, systemSigner, now = Date.now } = options
+  const { pool, origin, logSigner, systemSigner, now: clock = Date.now } = options
+  const now = () => nearestTime(clock())
   const log = logKey(origin, logSigner)
   await claimLog(pool, log)
   const memory = await openHeadMemory({

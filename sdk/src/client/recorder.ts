@@ -2,6 +2,7 @@
 // the event is on disk.
 import { inspect } from 'node:util'
 import { KillickError } from '../core/errors.ts'
+import { nearestTime } from '../core/event.ts'
 import { checkEventInput } from '../core/fields.ts'
 import { knownOptions } from '../core/options.ts'
 import type { Signer } from '../core/signature.ts'
@@ -130,7 +131,7 @@ export class Recorder {
   }
 
   #mintEvent(): DraftMint {
-    const time = this.#mint.now()
+    const time = nearestTime(this.#mint.now())
     return { id: this.#mint.id(time), time, salt: saltText }
   }
 

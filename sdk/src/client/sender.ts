@@ -3,6 +3,7 @@
 import { type BatchHeader, MAX_BATCH_BYTES, parseBatchHeader, signBatchHeader } from '../core/batch.ts'
 import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
+import { nearestTime } from '../core/event.ts'
 import type { Fork } from '../core/fork.ts'
 import { type Hash, parseHash } from '../core/hash.ts'
 import { treeRoot } from '../core/merkle.ts'
@@ -182,8 +183,9 @@ export class Sender {
     const { spool, signer, now = Date.now } = this.#options
     const { source, stream, batched: seq, batchPrev } = spool.state
     const prev = batchPrev === null ? undefined : parseHash(batchPrev)!
+    const time = nearestTime(now())
     return parseBatchHeader(
-      await this.#unlessStopped(signBatchHeader({ source, stream, seq, n, root, prev, time: now() }, signer)),
+      await this.#unlessStopped(signBatchHeader({ source, stream, seq, n, root, prev, time }, signer)),
     )
   }
 

@@ -102,6 +102,12 @@ export function parseTime(iat: unknown): number | null {
   return ms < MAX_TIME && ms / 1000 === iat ? ms : null
 }
 
+/**
+ * What a clock says, as an event can tell it: a clock may be set to before 1970 or to behind the year 9999, and then the nearest time counts.
+ * @param ms since 1970, a whole number
+ */
+export const nearestTime = (ms: number): number => Math.min(Math.max(ms, 0), MAX_TIME - 1)
+
 function disclose(name: string, value: unknown, salt: Uint8Array): string {
   return toBase64url(utf8(JSON.stringify([toBase64url(salt), name, value])))
 }

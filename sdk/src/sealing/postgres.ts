@@ -39,6 +39,13 @@ create table if not exists killick_subject_keys (
   erased_by text,
   check ((key is null) = (erased_at is not null))
 );
+-- PostgreSQL analyzes tables by itself, and keeps samples of what it reads elsewhere: a key would outlive its erasure there, and every vacuum.
+-- That a column gets a type anew, even the same, removes samples that there are.
+do $$ begin
+  if (select attstattarget is distinct from 0 from pg_attribute where attrelid = 'killick_subject_keys'::regclass and attname = 'key') then
+    alter table killick_subject_keys alter key set statistics 0, alter key type text;
+  end if;
+end $$;
 create or replace function killick_keep_erased() returns trigger language plpgsql as $$
 begin
   if tg_op = 'UPDATE' and old.erased_at is null and new.id = old.id then return new; end if;

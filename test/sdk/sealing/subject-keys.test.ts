@@ -217,6 +217,23 @@ test('PostgreSQL: nobody deletes a key or changes a mark by hand; a store that i
   await expect(store.keys.erase([{ id, at: AT, event: null }])).rejects.toThrow(isKillick('keys_unreachable'))
 })
 
+test('PostgreSQL: no key is among the samples that ANALYZE keeps, nor stays there from before', async () => {
+  const { pool, keys } = await inPostgres()
+  for (let i = 0; i < 5; i++) await keys.toSeal({ type: 'user', id: `u-${i}` })
+  const sampled = async () => {
+    await pool.query('analyze killick_subject_keys')
+    const { rows } = await pool.query("select attname from pg_stats where tablename = 'killick_subject_keys'")
+    return rows.map(({ attname }) => attname)
+  }
+  expect(await sampled()).toContain('id')
+  expect(await sampled()).not.toContain('key')
+  // As a version that did not know of them had made the table.
+  await pool.query('alter table killick_subject_keys alter key set statistics -1')
+  expect(await sampled()).toContain('key')
+  await postgresSubjectKeys(pool, { secret: randomBytes(32) }).createTable()
+  expect(await sampled()).not.toContain('key')
+})
+
 test('an envelope keeps the keys elsewhere, is asked once for each, and binds them to their names', async () => {
   const store = await inPostgres()
   const asked: string[] = []

@@ -122,13 +122,26 @@ export function signerOf(jwk: PrivateJwk): Signer {
 
 /**
  * A Signer from a private JWK, the path of a file that holds one, or a ready Signer, which may stand for a KMS or HSM:
- * `{ jwk, sign(message) }`, where `sign` returns 64 bytes (ES256 and ES256K as R ‖ S) or a promise of them.
+ * `{ jwk, sign(message) }`, where `sign` returns 64 bytes (ES256 and ES256K as R ‖ S) or a promise of them. Signing throws the KillickError
+ * `signature_invalid` where they are no signature by that key.
  */
 export async function loadSigner(key: PrivateJwk | string | Pick<Signer, 'jwk' | 'sign'>): Promise<Signer> {
   if (typeof key === 'string') return signerOf(await readKeyFile(key))
   if (typeof key === 'object' && key !== null && 'sign' in key) {
     const jwk = parsePublicJwk(key.jwk)
-    return { jwk, kid: thumbprint(jwk), alg: algOf(jwk), sign: (message) => key.sign(message) }
+    const [kid, alg] = [thumbprint(jwk), algOf(jwk)]
+    // What is signed wrongly no ledger takes, nor what comes behind it in the stream. A KMS may answer in DER, or with a key that took the place of this one.
+    const check = (message: Uint8Array, signature: unknown): Uint8Array => {
+      if (signature instanceof Uint8Array && verifyNatively(jwk, message, signature)) return signature
+      const wanted = alg === 'Ed25519' ? '64 bytes' : '64 bytes, R ‖ S, not DER'
+      throw new KillickError('signature_invalid', `What the signer gave is no signature by its key ${kid} (${wanted})`)
+    }
+    const sign = (message: Uint8Array) => {
+      const given: unknown = key.sign(message)
+      if (given instanceof Uint8Array) return check(message, given)
+      return Promise.resolve(given).then((signature) => check(message, signature))
+    }
+    return { jwk, kid, alg, sign }
   }
   return signerOf(key)
 }

@@ -29,7 +29,8 @@ export type AuditLogOptions<Fields extends string = never> = {
   source: string
   /**
    * The source's private key: a JWK, the path of a file that holds one (mode 600), or a signer `{ jwk, sign }` that stands for a
-   * KMS or HSM.
+   * KMS or HSM. `sign` returns 64 bytes (ES256 and ES256K as R ‖ S) or a promise of them; `record()` rejects with `signature_invalid` where
+   * they are no signature by that key.
    */
   key: PrivateJwk | string | Pick<Signer, 'jwk' | 'sign'>
   /**

@@ -3,11 +3,12 @@ import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as jose from 'jose'
 import { describe, expect, test } from 'vitest'
+import { openAuditLog } from '../../../sdk/src/client/index.ts'
 import { generateKey, loadSigner, publicJwk, readKeyFile, signerOf, writeKeyFile } from '../../../sdk/src/client/key.ts'
 import { signJws } from '../../../sdk/src/core/jws.ts'
 import { verifySignature } from '../../../sdk/src/core/signature.ts'
 import { findSodium } from '../../../sdk/src/node/sodium.ts'
-import { tempDir } from './support.ts'
+import { event, tempDir } from './support.ts'
 
 const message = new TextEncoder().encode('message')
 
@@ -96,4 +97,32 @@ test('a signer of one’s own gets its name from its public key', async () => {
   const remote = await loadSigner({ jwk: local.jwk, sign: async (bytes) => local.sign(bytes) })
   expect(remote).toMatchObject({ kid: local.kid, alg: 'ES256' })
   expect(verifySignature(local.jwk, message, await remote.sign(message))).toBe(true)
+})
+
+test('a signer of one’s own that does not sign by its key is told at once, before anything is kept', async () => {
+  const jwk = generateKey('ES256')
+  const local = signerOf(jwk)
+  const der = (bytes: Uint8Array) => sign('sha256', bytes, createPrivateKey({ key: { ...jwk }, format: 'jwk' }))
+  const other = signerOf(generateKey('ES256'))
+  const answers: unknown[] = [
+    der,
+    async (bytes: Uint8Array) => der(bytes),
+    other.sign,
+    () => new Uint8Array(64),
+    () => 'x',
+    () => {},
+  ]
+  for (const answer of answers) {
+    const remote = await loadSigner({ jwk: local.jwk, sign: answer as typeof local.sign })
+    await expect((async () => remote.sign(message))()).rejects.toMatchObject({ code: 'signature_invalid' })
+  }
+  const audit = await openAuditLog({
+    url: 'http://127.0.0.1:1',
+    source: 'test',
+    spool: tempDir(),
+    key: { jwk: local.jwk, sign: der },
+    onError: () => {},
+  })
+  await expect(audit.record(event(0))).rejects.toMatchObject({ code: 'signature_invalid' })
+  expect(await audit.close()).toMatchObject({ pending: 0 })
 })

@@ -30,7 +30,7 @@ const NEWER = 6431
  * name is PostgreSQL's own is looked up without any of them.
  */
 const CATALOGUES =
-  `pg_aggregate,pg_am,pg_amop,pg_amproc,pg_attrdef,pg_attribute,pg_cast,pg_class,pg_constraint,pg_database,pg_db_role_setting,
+  `pg_aggregate,pg_am,pg_amop,pg_amproc,pg_attrdef,pg_attribute,pg_auth_members,pg_cast,pg_class,pg_constraint,pg_database,pg_db_role_setting,
   pg_default_acl,pg_depend,pg_event_trigger,pg_index,pg_inherits,pg_language,pg_namespace,pg_opclass,pg_operator,pg_opfamily,pg_policy,pg_proc,
   pg_range,pg_rewrite,pg_sequence,pg_statistic_ext,pg_trigger,pg_type`
     .split(',')
@@ -101,6 +101,12 @@ const LINES = `
     union all
     select format('grant on %s: %s to %s%s', what, privilege_type, coalesce(nullif(grantee, 0)::regrole::text, 'all'), case when is_grantable then ', to give away' else '' end)
     from grants cross join lateral aclexplode(acl) where grantee <> owner
+    union all
+    -- What a role may that has been given another role, or was made a superuser: no grant on a table says it.
+    select format('whoever the service works as may %s %s', may, name) from tables cross join unnest(array['update', 'delete', 'truncate']) as may
+    where relkind in ('r', 'p') and has_table_privilege(to_regrole('${LEDGER_ROLE}'), tables.oid, may)
+    union all
+    select format('whoever the service works as may be %s', roleid::regrole) from pg_auth_members where member = to_regrole('${LEDGER_ROLE}')
     union all
     select format('default grants in the schema') from pg_default_acl where defaclnamespace = (select oid from spaces)
     union all

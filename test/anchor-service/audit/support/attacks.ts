@@ -422,6 +422,9 @@ export const SCHEMA: readonly [what: string, sql: string][] = [
   ['a privilege on a partition', 'grant delete on packs_0 to killick_ledger'],
   ['a privilege for all', 'grant insert on shares to public'],
   ['a privilege taken', 'revoke select on shares from killick_ledger'],
+  ['a privilege of a role that may write everything', 'grant pg_write_all_data to killick_ledger'],
+  ['a role to take', 'create role taken superuser; grant taken to killick_ledger with inherit false'],
+  ['a superuser', 'alter role killick_ledger superuser'],
   ['a default privilege', 'alter default privileges in schema killick grant update on tables to killick_ledger'],
   ['an owner changed', 'alter table shares owner to killick_ledger'],
   [

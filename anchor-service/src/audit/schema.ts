@@ -72,6 +72,16 @@ const LINES = `
     select format('trigger %s: %s, %s, type %s, enabled %s, when %s', name, case when tgisinternal then 'of a constraint' else tgname end, p.proname, tgtype, tgenabled, tgqual is not null)
     from tables join pg_trigger t on tgrelid = tables.oid join pg_proc p on p.oid = tgfoid
     union all
+    -- PostgreSQL looks for any of these only where a table's own row says that there are some.
+    select format('%s does as if it had no %s', name, what) from tables c cross join lateral (values
+      ('indexes', not relhasindex and exists (select from pg_index where indrelid = c.oid)),
+      ('triggers', not relhastriggers and exists (select from pg_trigger where tgrelid = c.oid)),
+      ('rules', not relhasrules and exists (select from pg_rewrite where ev_class = c.oid)),
+      ('partitions', not relhassubclass and exists (select from pg_inherits where inhparent = c.oid)),
+      ('checks', relchecks < (select count(*) from pg_constraint where conrelid = c.oid and contype = 'c'))) flags (what, is_denied) where is_denied
+    union all
+    select format('index of %s is not kept', t.name) from tables t join pg_index on indrelid = t.oid where not (indisready and indislive)
+    union all
     select format('rule %s: %s, enabled %s, %s', name, rulename, ev_enabled, case when rulename = '_RETURN' then pg_get_viewdef(tables.oid) else pg_get_ruledef(r.oid) end)
     from tables join pg_rewrite r on ev_class = tables.oid
     union all

@@ -382,6 +382,10 @@ export const SCHEMA: readonly [what: string, sql: string][] = [
   ['a trigger dropped', 'drop trigger append_only on packs'],
   ['a trigger disabled', 'alter table batches disable trigger append_only'],
   ['a trigger of a partition disabled', 'alter table packs_0 disable trigger append_only'],
+  ['triggers that nobody looks for', `update pg_class set relhastriggers = false where relname = 'packs_0'`],
+  ['checks that nobody looks for', `update pg_class set relchecks = 0 where relname = 'tiles'`],
+  ['indexes that nobody looks for', `update pg_class set relhasindex = false where relname = 'equivocations'`],
+  ['an index that is not kept', `update pg_index set indisready = false where indrelid = 'equivocations'::regclass`],
   ['a foreign key disabled', 'alter table share_revocations disable trigger all'],
   [
     'a view replaced',

@@ -16,6 +16,7 @@ import {
   type SubjectKeys,
   storeError,
   unwrapKey,
+  wrapKey,
 } from './subject-keys.ts'
 
 /** A file with the secret, one for each key, and one for each mark. */
@@ -65,7 +66,7 @@ export async function folderSubjectKeys(
       const id = naming.nameOf(subject)
       let found = await find(id)
       if (found === null) {
-        const wrapped = await envelope.wrap(randomBytes(KEY_BYTES), id)
+        const wrapped = await wrapKey(envelope, randomBytes(KEY_BYTES), id, (text) => unwrapKey(envelope, id, text))
         await guarded(() => mkdir(folder, { recursive: true, mode: 0o700 }))
         await guarded(() => make(folder, id + KEY, Buffer.from(wrapped)))
         found = (await find(id))!

@@ -14,6 +14,7 @@ import {
   type SubjectKeys,
   storeError,
   unwrapKey,
+  wrapKey,
 } from './subject-keys.ts'
 
 /** A pool of connections, as `pg` has it: of a database of its own, whose backups can be thrown away. */
@@ -144,7 +145,8 @@ export function postgresSubjectKeys(
       const id = naming.nameOf(subject)
       let found = await find(id)
       if (found === null) {
-        await query(MAKE, [id, await (envelope ?? naming).wrap(randomBytes(KEY_BYTES), id)])
+        const wrapped = await wrapKey(envelope ?? naming, randomBytes(KEY_BYTES), id, (text) => open(id, text))
+        await query(MAKE, [id, wrapped])
         found = (await find(id))!
       }
       if ('at' in found) throw erasedError(found)

@@ -138,6 +138,23 @@ export async function unwrapKey(envelope: Envelope, id: string, wrapped: string)
   return checkKey({ id, key })
 }
 
+/**
+ * Wraps a fresh key for a subject, and sees that it opens: what a store keeps stays for good, and nothing could ever be sealed for its subject.
+ * @param open as the store opens it
+ * @throws SealingError `subject_key_invalid`
+ */
+export async function wrapKey(
+  envelope: Envelope,
+  key: Uint8Array,
+  id: string,
+  open: (wrapped: string) => Promise<SubjectKey>,
+): Promise<string> {
+  const wrapped: unknown = await envelope.wrap(key, id)
+  if (typeof wrapped !== 'string') throw keyError(id, 'its envelope gave no text to store')
+  await open(wrapped)
+  return wrapped
+}
+
 /** @throws SealingError `subject_key_invalid` */
 export function checkKey(held: SubjectKey): SubjectKey {
   if (!isSubjectKeyId(held.id) || !(held.key instanceof Uint8Array) || held.key.length !== KEY_BYTES)

@@ -260,6 +260,26 @@ test('an envelope keeps the keys elsewhere, is asked once for each, and binds th
   expect(() => postgresSubjectKeys(store.pool, { secret: new Uint8Array(31) })).toThrow(isKillick('option_invalid'))
 })
 
+test('what an envelope cannot open again is never stored: its subject gets a key once it can', async () => {
+  const { pool } = await inPostgres()
+  const wrap = async (key: Uint8Array) => Buffer.from(key).toString('hex')
+  const unwrap = async (text: string) => new Uint8Array(Buffer.from(text, 'hex'))
+  const bytes = async (key: Uint8Array) => key as never
+  const folder = tempDir()
+  const secret = randomBytes(32)
+  for (const wrong of [bytes, async () => 'no such text', async () => undefined as never])
+    for (const keys of [
+      postgresSubjectKeys(pool, { secret, envelope: { wrap: wrong, unwrap } }),
+      await folderSubjectKeys(folder, { secret, envelope: { wrap: wrong, unwrap } }),
+    ])
+      await expect(keys.toSeal(ADA)).rejects.toThrow(isKillick('subject_key_invalid'))
+  for (const keys of [
+    postgresSubjectKeys(pool, { secret, envelope: { wrap, unwrap } }),
+    await folderSubjectKeys(folder, { secret, envelope: { wrap, unwrap } }),
+  ])
+    expect((await keys.toSeal(ADA)).key).toHaveLength(32)
+})
+
 test('a connection that the server has ended fails nobody', async () => {
   const { pool } = await inPostgres()
   const secret = randomBytes(32)

@@ -10,6 +10,8 @@ import { mayCommitParts, type Op, type Work } from './work.ts'
 export type AnsweringEnds = {
   /** The server has answered these, and said what became of their transaction, as far as it is known. */
   ended(works: readonly Work[]): void
+  /** A statement has failed, which had not before. */
+  failed(): void
   /** No transaction is open any more. */
   transactionEnded(): void
   /** The server is ready, and was sent nothing that it has not answered: what it has said of its settings holds. */
@@ -249,6 +251,7 @@ export class Answering {
   }
 
   #fails(work: Work, error: ServerError): void {
+    if (work.error === null) this.#ends.failed()
     work.error = error
     work.state = 'answered'
     work.ended = performance.now()

@@ -22,7 +22,7 @@ import type { Portal, Prepared, PreparedNames } from './prepared.ts'
 import { type Reading, readStatement, type SqlText, shownEffects, textShown, whyReadAgain } from './sql-text.ts'
 import { newWork, type ObservedRead, type Op, pending, type Work } from './work.ts'
 
-/** What one session counts. */
+/** What one session counts. `statements`: those that were passed on, also to be prepared only; `failed`: those of them that have failed. */
 export type Counts = { statements: number; denied: number; refused: number; failed: number }
 
 /** A statement as it is asked for. */
@@ -253,6 +253,8 @@ export class Asking {
     }
     const parameters = portal !== null && portal.parameters.length > 0 ? parametersOf(portal) : undefined
     const begun = this.#recording.begin(this.#intentOf({ ...asked, known, parameters }))
+    this.#counts.statements += 1
+    if (this.#config.mode === 'strict') begun.catch(() => this.#notPassed())
     const work = newWork(
       asked,
       NO_NAMES,
@@ -377,9 +379,15 @@ export class Asking {
     }
     this.#lane.sendAfter(begun, frame, op(kind, work), (error) => {
       for (const naming of prepares.values()) this.#names.statements.drop(naming)
-      this.#counts.refused += 1
+      this.#notPassed()
       return inPlaceOf(protocol, notRecorded(error))
     })
+  }
+
+  /** What was to be passed on is refused, because its intent could not be recorded. */
+  #notPassed(): void {
+    this.#counts.statements -= 1
+    this.#counts.refused += 1
   }
 
   #intentOf(asked: Asked): PostgresFacts {

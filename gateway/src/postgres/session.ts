@@ -89,6 +89,9 @@ export class PostgresSession {
     this.#authentication = new Authentication(parts.keepsBinding)
     this.#answering = new Answering(this.#names, {
       ended: (works) => this.#outcomes.take(works),
+      failed: () => {
+        this.counts.failed += 1
+      },
       transactionEnded: () => events.transactionEnded(),
       settled: () => {
         if (this.#lane.isEmpty) this.#reading.isUnsettled = false
@@ -219,7 +222,6 @@ export class PostgresSession {
     else if (type === PARAMETER) this.#parameter(body)
     else if (type === KEY) this.#parts.onCancelKey(Buffer.from(body))
     else {
-      if (type === ERROR) this.counts.failed += 1
       const instead = this.#answering.message(type, body)
       if (type === ERROR && this.#answering.isEnding) this.#lane.stop()
       if (instead !== null) this.#tell(instead)

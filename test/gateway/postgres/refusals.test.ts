@@ -46,7 +46,8 @@ test('docs/ERRORS.md lists every code of the relay with its SQLSTATE and meaning
 })
 
 test('what the policy denies the server does not see, and the session goes on as after any error', async () => {
-  const it = await relay({ policy: { rules: [{ name: 'no-truncate', does: ['truncate', 'delete'] }] } })
+  const rules = [{ name: 'no-truncate', does: ['truncate', 'delete'] }]
+  const it = await relay({ policy: { rules }, admin: { port: 0 } })
   await queryAsOwner(it.direct, 'create table t (id int)')
   const raw = await loggedIn(it)
   const ask = async (...messages: Buffer[]) => {
@@ -74,10 +75,24 @@ test('what the policy denies the server does not see, and the session goes on as
   raw.socket.end()
   await raw.ended()
   expect(await rowsOf(it, 'select id from t')).toEqual([3])
+  // A session in which nothing comes to an execution is counted too.
+  const other = await loggedIn(it)
+  other.socket.write(message('Q', 'truncate t'))
+  await other.until('Z')
+  other.socket.write(Buffer.concat([message('P', '', 'select * from nowhere', 0), message('S'), message('X')]))
+  await other.ended()
+  await vi.waitFor(async () => {
+    const metrics = await (await fetch(`${it.relay.adminUrl}/metrics`)).text()
+    const counted = [...metrics.matchAll(/^killick_postgres_statements_total\{became="(\w+)"\} (\d+)$/gm)]
+    expect(Object.fromEntries(counted.map(([, became, count]) => [became, Number(count)]))).toEqual({
+      ...{ passed: 4, failed: 1, denied: 5, refused: 0 },
+    })
+  })
+  expect(it.said.join('\n')).not.toContain('dropped')
   const events = (await it.events()).map(seen)
   const denied = events.filter(({ outcome }) => outcome === 'denied')
   expect(denied.map(({ statement }) => statement)).toEqual([
-    ...['truncate t', 'delete from t', 'delete from t', 'prepare d as delete from t'],
+    ...['truncate t', 'delete from t', 'delete from t', 'prepare d as delete from t', 'truncate t'],
   ])
   expect(denied[0]!.known).toMatchObject({ kind: 'denial', state: 'denied', rule: 'no-truncate' })
   expect(denied[0]!.targets[0]).toEqual({ type: 'table', id: 't' })

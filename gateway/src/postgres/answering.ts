@@ -12,10 +12,11 @@ export type AnsweringEnds = {
   ended(works: readonly Work[]): void
   /** A statement has failed, which had not before. */
   failed(): void
-  /** No transaction is open any more. */
-  transactionEnded(): void
-  /** The server is ready, and was sent nothing that it has not answered: what it has said of its settings holds. */
-  settled(): void
+  /**
+   * The server is ready, and was sent nothing that it has not answered: what it has said of its settings holds.
+   * @param isOpen whether a transaction is open
+   */
+  settled(isOpen: boolean): void
   /** An answer that nothing was asked for. */
   lost(why: string): void
 }
@@ -290,8 +291,7 @@ export class Answering {
       this.#answered.push(op.work)
     }
     this.transactions.ready(status)
-    if (status === 'I') this.#ends.transactionEnded()
-    if (this.#ops.length === 0) this.#ends.settled()
+    if (this.#ops.length === 0) this.#ends.settled(status !== 'I')
     if (this.#answered.length > 0) this.#ends.ended(this.#answered.splice(0))
   }
 

@@ -471,6 +471,7 @@ export class Asking {
       if (set?.name === 'search_path') this.#reading.hasSearchPath = true
       if (kind === 'discard' || READS_BY.has(set?.name ?? '')) this.#unsettle()
       else if (this.#hasSet && ENDS.has(transaction)) this.#reading.isUnsettled = true
+      if (transaction !== 'rollback_to' && ENDS.has(transaction)) this.#events.transactionEnded()
       if (set !== undefined) this.#events.set(set.name, set.value, set.isLocal === true)
       else if (kind === 'discard' && /\ball\b/i.test(statement!.text)) this.#events.set('all', null, false)
     }

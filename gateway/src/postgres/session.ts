@@ -92,9 +92,11 @@ export class PostgresSession {
       failed: () => {
         this.counts.failed += 1
       },
-      transactionEnded: () => events.transactionEnded(),
-      settled: () => {
-        if (this.#lane.isEmpty) this.#reading.isUnsettled = false
+      settled: (isOpen) => {
+        if (!this.#lane.isEmpty) return
+        this.#reading.isUnsettled = false
+        // What is asked behind the end of a transaction may have begun another one already.
+        if (!isOpen) events.transactionEnded()
       },
       lost: (why) => this.#end('relay', { code: 'postgres_session_lost', why }),
     })

@@ -97,6 +97,14 @@ beforeAll(async () => {
     await client.query("begin; set local killick.actor = 'ada'; reset all; commit")
     await client.query('select 7')
   }, as('claims for a while'))
+  const raw = await loggedIn(it)
+  raw.socket.write(message('Q', "set application_name = 'claims for a while'"))
+  await raw.until('Z')
+  const ask = ["begin; set local killick.actor = 'ada'", 'commit', 'select 8', "begin; set local killick.actor = 'eve'"]
+  raw.socket.write(Buffer.concat(ask.map((text) => message('Q', text))))
+  for (const _ of ask) await raw.until('Z')
+  raw.socket.write(Buffer.concat([message('Q', 'select 9'), message('X')]))
+  await raw.ended()
 
   await it.with(async (client) => {
     const notes: string[] = []
@@ -201,6 +209,9 @@ test('killick.actor and killick.reason stand in the context until they are reset
   // A plain SET, or RESET, outlives the transaction, also behind one that does not.
   expect(find('claims for a while', 'select 6').context.claimedActor.id).toBe('bob')
   expect(find('claims for a while', 'select 7').context.claimedActor).toBeUndefined()
+  // Also where nobody waits for the end of one before the next one begins.
+  expect(find('claims for a while', 'select 8').context.claimedActor).toBeUndefined()
+  expect(find('claims for a while', 'select 9').context.claimedActor.id).toBe('eve')
   expect(find('claims', 'select 4').metadata.reason).toBe('because')
   expect(find('claims', 'select 1').context.claimedActor.vouchedBy).toBe('session')
   expect(find('claims', 'select 1').actor.type).toBe('database-user')

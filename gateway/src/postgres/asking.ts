@@ -257,6 +257,7 @@ export class Asking {
     if (this.#config.mode === 'strict') begun.catch(() => this.#notPassed())
     const work = newWork(
       asked,
+      this.#events.who,
       NO_NAMES,
       null,
       begun.catch(() => null),
@@ -362,13 +363,14 @@ export class Asking {
   #ask(asked: Asked, portal: Portal | null = null): void {
     if (this.#isDenied(asked, asked.protocol === 'simple' ? QUERY : EXECUTE)) return
     const { action, protocol, frame } = asked
+    const { who } = this.#events
     const isObserved = this.#config.mode === 'observe'
     const observed = isObserved ? this.#observedRead(asked) : null
     const pass = this.#steps.begin(portal)
     const begun = observed === null ? this.#recording.begin(this.#intentOf(asked)) : NOT_BEGUN
     this.#counts.statements += 1
     const prepares = this.#prepares(asked)
-    const work = newWork(asked, prepares, observed, observed === null ? begun.catch(() => null) : NOT_BEGUN)
+    const work = newWork(asked, who, prepares, observed, observed === null ? begun.catch(() => null) : NOT_BEGUN)
     this.#answering.asked(work)
     this.#noted(asked)
     const kind = action === 'function' ? 'function' : protocol === 'simple' ? 'query' : 'execute'
@@ -398,6 +400,7 @@ export class Asking {
   /** In observe mode, what may share an event with others of its session; null for what may not. */
   #observedRead(asked: Asked): ObservedRead | null {
     const { isFullyKnown, effects, known, statement, parameters } = asked
+    const { who } = this.#events
     const isPlain =
       isFullyKnown &&
       known?.portal === undefined &&
@@ -406,7 +409,9 @@ export class Asking {
       (parameters === undefined || JSON.stringify(parameters).length <= MAX_PLAIN) &&
       shownEffects(effects).onlyReads &&
       reasonIn(statement.text) === null
-    return isPlain ? { text: statement.text, parameters, effects, intent: () => this.#intentOf(asked) } : null
+    return isPlain
+      ? { text: statement.text, parameters, effects, intent: () => ({ ...this.#intentOf(asked), who }) }
+      : null
   }
 
   #factsOf(asked: Asked, known: JsonObject): PostgresFacts {

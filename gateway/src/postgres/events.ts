@@ -4,6 +4,9 @@ import { shortened } from '../sessions/disclosed.ts'
 import type { EventFacts, Thing } from '../sessions/event.ts'
 import type { PostgresConfig } from './config.ts'
 
+/** Who acts and why, as the session had said it at some moment. */
+export type Who = { readonly actor: EventFacts['actor']; readonly context: JsonObject }
+
 /** What an event is made of. */
 export type PostgresFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'context' | 'circumstances'> & {
   /** Beside the database and the session. */
@@ -13,6 +16,8 @@ export type PostgresFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'c
   parameters?: JsonValue | undefined
   /** What the server says of a failure. */
   error?: JsonValue | undefined
+  /** Default: as the session says now. */
+  who?: Who | undefined
 }
 
 /** Who is connected, as the first packet says; user and database are empty where nobody could read it. */
@@ -27,7 +32,7 @@ export type Identity = {
 export class PostgresEvents {
   readonly #config: PostgresConfig
   readonly #identity: Identity
-  #context: JsonObject = {}
+  #who!: Who
   #application = ''
   #said: Readonly<Record<string, string | null>> = {}
   /** What was said before the transaction said otherwise for itself. */
@@ -75,8 +80,12 @@ export class PostgresEvents {
     this.#refresh()
   }
 
-  /** Who acts, as events say. */
-  actor(): EventFacts['actor'] {
+  /** Who acts and why, as the session says now; another object once it says something else. */
+  get who(): Who {
+    return this.#who
+  }
+
+  #actor(): EventFacts['actor'] {
     const { actor, claimedActor } = this.#config
     const user = shortened(this.#identity.user)
     if (actor !== null) return { ...(actor as EventFacts['actor']), databaseUser: user }
@@ -87,11 +96,10 @@ export class PostgresEvents {
   }
 
   /** What an event says, with what every event of the session says. */
-  facts({ targets = [], statement, parameters, error, ...facts }: PostgresFacts): EventFacts {
+  facts({ targets = [], statement, parameters, error, who = this.#who, ...facts }: PostgresFacts): EventFacts {
     return {
       ...facts,
-      context: this.#context,
-      actor: this.actor(),
+      ...who,
       targets:
         this.#identity.database === '' ? targets : [...targets, { type: 'database', id: this.#identity.database }],
       fields: { statement, parameters, error },
@@ -100,11 +108,12 @@ export class PostgresEvents {
 
   /** What the client says of itself stands in the context, where the rules look into it. */
   #refresh(): void {
-    this.#context = {
+    const context: JsonObject = {
       ...(this.#application !== '' && { application: shortened(this.#application) }),
       ...(this.claimedActor !== null && { claimedActor: { id: shortened(this.claimedActor), vouchedBy: 'session' } }),
       ...(this.reason !== null && { reason: shortened(this.reason, 2_000) }),
       address: this.#identity.address,
     }
+    this.#who = { actor: this.#actor(), context }
   }
 }

@@ -22,6 +22,8 @@ export class ObservedReads {
   #hasParameters = false
   #characters = 0
   #first = 0
+  /** Who asked for them. */
+  #who: Work['who'] | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(recording: SessionRecording<PostgresFacts>) {
@@ -29,7 +31,9 @@ export class ObservedReads {
   }
 
   /** @param shown how it ended */
-  take({ observed, sent }: Work, shown: JsonObject): void {
+  take({ observed, sent, who }: Work, shown: JsonObject): void {
+    if (this.#who !== who) this.flush()
+    this.#who = who
     const { text, parameters = null, effects } = observed!
     let number = this.#texts.get(text)
     let characters = parameters === null ? 0 : JSON.stringify(parameters).length
@@ -63,6 +67,7 @@ export class ObservedReads {
     this.#recording
       .record({
         action: 'statements',
+        who: this.#who,
         outcome: 'success',
         targets: [...this.#targets.values()].slice(0, 100),
         statement: [...this.#texts.keys()],

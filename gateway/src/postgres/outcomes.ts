@@ -55,6 +55,7 @@ export class Outcomes {
       works.map(({ begun }) => begun),
       (intents) => ({
         action: `${works[0]!.action}.result`,
+        who: works[0]!.who,
         outcome: 'success',
         known: {
           kind: 'outcome',
@@ -66,18 +67,20 @@ export class Outcomes {
   }
 
   #share(work: Work): void {
+    if (this.#shared.length > 0 && this.#shared[0]!.who !== work.who) this.flush()
     this.#shared.push(work)
     if (this.#shared.length >= MAX_SHARED) this.flush()
     else this.#timer ??= setTimeout(() => this.flush(), untilNext(SHARED_MS))
   }
 
   #single(work: Work, state: Work['state'] | 'unknown', why?: string): void {
-    const { action, statement, error, observed, copy } = work
+    const { action, statement, who, error, observed, copy } = work
     // It has not ended as it should, so it has events of its own after all.
     if (observed !== null) work.begun = this.#recording.begin(observed.intent()).catch(() => null)
     const isKnown = state === 'answered' || state === 'suspended'
     const facts: PostgresFacts = {
       action: `${action}.result`,
+      who,
       targets: statement === null ? [] : shownEffects(statement.effects).tables,
       ...(isKnown && { outcome: error === null ? 'success' : 'failure' }),
       ...(error !== null && { error: { message: error.message, severity: error.severity } }),

@@ -3,7 +3,7 @@
 import type { Durable } from '../sessions/recording.ts'
 import type { CopyMeter } from './copy-meter.ts'
 import type { StatementEffect } from './effects/index.ts'
-import type { PostgresFacts } from './events.ts'
+import type { PostgresFacts, Who } from './events.ts'
 import type { ServerError } from './messages.ts'
 import type { GivenNames, Naming } from './names.ts'
 import type { Prepared } from './prepared.ts'
@@ -31,6 +31,8 @@ export type ObservedRead = {
 export type Work = {
   readonly action: 'statement' | 'function'
   readonly statement: SqlText | null
+  /** Who asked for it: by the time of its outcome the session may have said something else. */
+  readonly who: Who
   /** The intent, once it is durable; null if it could not be recorded. */
   begun: Promise<Durable | null>
   /** In observe mode, of what only reads: it has no intent of its own, and is recorded together with how it ended. Else null. */
@@ -53,6 +55,7 @@ export type Work = {
 /** Something that is asked for now. Written out, member by member: it is made for each statement. */
 export function newWork(
   { action, statement }: Pick<Work, 'action' | 'statement'>,
+  who: Who,
   prepares: Work['prepares'],
   observed: Work['observed'],
   begun: Work['begun'],
@@ -60,6 +63,7 @@ export function newWork(
   return {
     action,
     statement,
+    who,
     begun,
     observed,
     sent: 0,

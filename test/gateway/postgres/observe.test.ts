@@ -48,6 +48,32 @@ test('observe: what only reads shares events of its session; all else has an int
   ])
 })
 
+test('what only reads, and what has succeeded, is told with who asked for it, whoever asks by then', async () => {
+  await it.with(
+    async (client) => {
+      for (const name of ['ada', 'bob', 'eve']) {
+        await client.query(`begin; set local killick.actor = '${name}'`)
+        await client.query(`select '${name}'`)
+        await client.query(`insert into t values (${name.charCodeAt(0)}) /* ${name} */`)
+        await client.query('rollback')
+      }
+    },
+    { application_name: 'many' },
+  )
+  const events = (await it.events()).filter(({ fields }) => (fields.context as Told).application === 'many')
+  await it.start()
+  const all = events.map(seen)
+  const reads = all.filter(({ action }) => action === 'postgres.statements')
+  expect(reads.map(({ statement, context }) => [statement, context.claimedActor?.id])).toEqual(
+    ['ada', 'bob', 'eve'].map((name) => [[`select '${name}'`], name]),
+  )
+  const inserts = statements(events).filter(({ intent }) => `${intent.statement}`.startsWith('insert'))
+  const ends = inserts.map(({ intent }) =>
+    all.find(({ known }) => [known, ...(known.outcomes ?? [])].some((one: Told) => one.intent === intent.id)),
+  )
+  expect(ends.map((end) => end!.context.claimedActor?.id)).toEqual(['ada', 'bob', 'eve'])
+})
+
 test('metrics and health; a relay that is stopped lets sessions end what they are in', async () => {
   const url = it.relay.adminUrl!
   const get = async (path: string) => {

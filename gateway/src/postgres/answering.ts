@@ -32,6 +32,8 @@ const MAX_WAITING = 256
 const SYNTAX_ERROR = '42601'
 /** Of a text that cannot be looked into so many COPY may have data before the server asks for it. */
 const MAX_EARLY = 64
+/** COPY of one text whose data are hashed each by itself; of the others the bytes are counted. */
+const MAX_COPIES = 20
 
 export class Answering {
   readonly transactions = new SessionTransactions()
@@ -205,7 +207,10 @@ export class Answering {
     this.#copyIn = null
     this.#copyOut = null
     this.#names.completed(tag)
-    if (op.work !== null) this.#result(op.work, tag, rowsOf(tag))
+    if (op.work !== null) {
+      copied(op.work)
+      this.#result(op.work, tag, rowsOf(tag))
+    }
     if (op.kind === 'execute') this.#answeredBy(op, 'answered')
   }
 
@@ -299,7 +304,7 @@ export class Answering {
     if (op?.kind !== 'query' && op?.kind !== 'execute') return void this.#lost('CopyResponse')
     const early = type === COPY_IN ? op.work?.early?.shift() : undefined
     const meter = early ?? new CopyMeter(type === COPY_IN ? 'in' : type === COPY_OUT ? 'out' : 'both')
-    if (op.work !== null) op.work.copy = meter
+    op.work?.copies.push(meter)
     if (type !== COPY_IN) this.#copyOut = meter
     // What the client has sent behind the end of its data the server looks at as ever.
     if (type === COPY_OUT || meter.isEnded) return
@@ -315,6 +320,17 @@ export class Answering {
     this.#ends.lost(`The server sent ${what}, and nothing was asked that it could be for.`)
     return null
   }
+}
+
+/** A statement is complete, and with it the COPY that may be in it. */
+function copied({ copies, moreCopies }: Work): void {
+  const last = copies.at(-1)
+  if (last === undefined) return
+  last.isWhole = true
+  if (copies.length <= MAX_COPIES) return
+  copies.pop()
+  moreCopies.count += 1
+  moreCopies.bytes += last.bytes
 }
 
 /** The number at the end of a tag such as `INSERT 0 5`; null for one without. */

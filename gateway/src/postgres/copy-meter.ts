@@ -8,6 +8,8 @@ export class CopyMeter {
   #bytes = 0
   /** The client has said that this was all. */
   isEnded = false
+  /** The server has said that the COPY is complete: all of its data has passed. */
+  isWhole = false
 
   /** @param direction seen from the server: `in` is COPY FROM */
   constructor(direction: 'in' | 'out' | 'both') {
@@ -20,8 +22,12 @@ export class CopyMeter {
     this.#hash.update(data)
   }
 
-  /** @param isWhole whether all of it has passed */
-  shown(isWhole: boolean): JsonObject {
-    return { direction: this.#direction, bytes: this.#bytes, sha256: this.#hash.copy().digest('hex'), isWhole }
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  shown(): JsonObject {
+    const sha256 = this.#hash.copy().digest('hex')
+    return { direction: this.#direction, bytes: this.#bytes, sha256, isWhole: this.isWhole }
   }
 }

@@ -74,7 +74,7 @@ export class Outcomes {
   }
 
   #single(work: Work, state: Work['state'] | 'unknown', why?: string): void {
-    const { action, statement, who, error, observed, copy } = work
+    const { action, statement, who, error, observed, copies } = work
     // It has not ended as it should, so it has events of its own after all.
     if (observed !== null) work.begun = this.#recording.begin(observed.intent()).catch(() => null)
     const isKnown = state === 'answered' || state === 'suspended'
@@ -91,18 +91,18 @@ export class Outcomes {
         ...shownOf(work),
       },
       // What a COPY carries is given to its statement, or taken from it, as parameters are.
-      ...(copy !== null && { hashed: { parameters: 'copy' } }),
+      ...(copies.length > 0 && { hashed: { parameters: 'copy' } }),
     }
     this.#recording.end(work.begun, facts)
   }
 }
 
 /** Whether its outcome may stand beside those of others. */
-function isPlain({ state, error, copy, results, action }: Work): boolean {
-  return state === 'answered' && error === null && copy === null && results.length <= 1 && action === 'statement'
+function isPlain({ state, error, copies, results, action }: Work): boolean {
+  return state === 'answered' && error === null && copies.length === 0 && results.length <= 1 && action === 'statement'
 }
 
-function shownOf({ sent, ended, results, copy, transaction, error }: Work): JsonObject {
+function shownOf({ sent, ended, results, copies, moreCopies, transaction, error }: Work): JsonObject {
   // What fails behind a COMMIT, in one text, is part of another transaction than what was complete.
   const isOne = results.length === 1 && (error === null || results[0]!.transaction === transaction)
   const one = isOne ? results[0]! : null
@@ -118,7 +118,9 @@ function shownOf({ sent, ended, results, copy, transaction, error }: Work): Json
   }
   // Of a failure too: what it was part of.
   if (transaction !== null && one === null) shown.transaction = transactionShown(transaction)
-  if (copy !== null) shown.copy = copy.shown(error === null && ended > 0)
+  if (copies.length === 1) shown.copy = copies[0]!.shown()
+  else if (copies.length > 1) shown.copy = copies.map((each) => each.shown())
+  if (moreCopies.count > 0) shown.moreCopies = { ...moreCopies }
   return shown
 }
 

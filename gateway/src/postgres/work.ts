@@ -42,7 +42,10 @@ export type Work = {
   ended: number
   readonly results: Result[]
   error: ServerError | null
-  copy: CopyMeter | null
+  /** The data of each COPY in the text, of the first ones. */
+  readonly copies: CopyMeter[]
+  /** Of the other ones that are complete. */
+  readonly moreCopies: { count: number; bytes: number }
   /** Data that came before the server asked for it, of each COPY in the text: the client need not wait. Null: none. */
   early: CopyMeter[] | null
   /** `skipped`: the server did not look at it, because something before it failed. `not_sent`: the client was gone before. */
@@ -70,7 +73,8 @@ export function newWork(
     ended: 0,
     results: [],
     error: null,
-    copy: null,
+    copies: [],
+    moreCopies: { count: 0, bytes: 0 },
     early: null,
     state: 'asked',
     transaction: null,

@@ -35,7 +35,7 @@ export type EventFacts = {
   circumstances?: JsonObject | undefined
   /** Hash and length of the message. */
   message?: { readonly sha256: string; readonly bytes: number } | undefined
-  /** Members of `known` with the hash of a field, by that field's name. */
+  /** Members of `known` with the hash of a field, or a list of such, by that field's name. */
   hashed?: Readonly<Record<string, string>> | undefined
   /** What stands for fields that cannot be shown, by their names. */
   omitted?: JsonObject | undefined
@@ -119,8 +119,13 @@ export function eventOf(
 function withoutHashes({ known = {}, hashed = {} }: EventFacts, fields: readonly string[]): JsonObject {
   const left = { ...known }
   for (const [field, member] of Object.entries(hashed))
-    if (fields.includes(field) && isObject(left[member])) left[member] = bare(left[member])
+    if (fields.includes(field) && left[member] !== undefined) left[member] = bareOf(left[member])
   return left
+}
+
+function bareOf(value: JsonValue): JsonValue {
+  if (Array.isArray(value)) return value.map(bareOf)
+  return isObject(value) ? bare(value) : value
 }
 
 const bare = ({ sha256: _, ...rest }: JsonObject): JsonObject => rest

@@ -90,24 +90,31 @@ test('COPY whose data does not wait to be asked for: what is said of it is what 
   expect((await raw.until('Z')).types).toBe('GCGCZ')
   raw.socket.write(Buffer.concat([message('Q', 'copy nowhere from stdin'), data('0\tno\n'), done, copy, done]))
   expect([(await raw.until('Z')).types, (await raw.until('Z')).types]).toEqual(['EZ', 'GCZ'])
+  // All of what it carries has passed, although what comes behind it fails.
+  const out = Array.from({ length: 22 }, (_, i) => `copy (select ${10 + i}) to stdout;`)
+  raw.socket.write(message('Q', `${out.join('')} select 1/0`))
+  expect((await raw.until('Z')).types).toMatch(/CEZ$/)
   raw.socket.end(message('X'))
   await raw.ended()
   const found = statements(await it.events())
     .map(({ end }) => end)
-    .slice(-8)
+    .slice(-9)
   await it.start()
-  const of = (text: string) => ({ direction: 'in', bytes: text.length, sha256: sha256(text), isWhole: true })
+  const of = (text: string, direction = 'in') => ({
+    ...{ direction, bytes: text.length, sha256: sha256(text), isWhole: true },
+  })
   expect(found.map(({ copy, state }) => [copy, state])).toEqual([
     [of('1\tone\n2\ttwo\n'), 'answered'],
     [of('4\tfour\n5\tfive\n'), 'answered'],
     [undefined, 'answered'],
     [of('6\tsix\n'), 'answered'],
     [of('7\tseven\n'), 'answered'],
-    // Of several in one text the last.
-    [of('9\tnine\n'), 'answered'],
+    [[of('8\teight\n'), of('9\tnine\n')], 'answered'],
     [undefined, 'answered'],
     [of(''), 'answered'],
+    [out.slice(0, 20).map((_, i) => of(`${10 + i}\n`, 'out')), 'answered'],
   ])
+  expect(found.at(-1).moreCopies).toEqual({ count: 2, bytes: 6 })
 })
 
 test('a result of any size is never kept: a client that does not read stops the server, and then gets all of it', async () => {

@@ -30,6 +30,7 @@ test('statements are sealed for whoever acts, and refused once that person is er
     ])
     await expect(client.query("select 'diagnosis-F32'::int")).rejects.toThrow('diagnosis-F32')
     await client.query("copy (select 'copied-5') to stdout")
+    await client.query("copy (select 'copied-6') to stdout; copy (select 'copied-7') to stdout")
     // Erased while a statement of theirs runs: what happened is told, without what is due.
     const running = client.query("select pg_sleep(0.5), 'under-way-17'")
     const runs = "select 1 from pg_stat_activity where query like 'select pg_sleep(0.5)%'"

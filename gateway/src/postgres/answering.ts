@@ -296,6 +296,8 @@ export class Answering {
       this.#answered.push(op.work)
     }
     this.transactions.ready(status)
+    // Portals end with their transaction, and many clients do not close them.
+    if (status === 'I') this.#names.portals.clear()
     if (this.#ops.length === 0) this.#ends.settled(status !== 'I')
     if (this.#answered.length > 0) this.#ends.ended(this.#answered.splice(0))
   }

@@ -165,9 +165,10 @@ test('a portal whose name a cursor of SQL may have by now is not believed', asyn
     [parse('', 'select 4'), portal('e'), parse('', 'fetch c'), portal(''), execute(''), execute('e'), message('S')],
   )
   expect(types).toEqual(['12DCZ', 'CCZ', 'CZ', 'CZ', '1212C12CCZ', 'CZ', '1212CZ', 'DCZ', '1212CDCZ'])
-  expect(found.filter(([{ length }]) => length === 8).map(([text, why]) => [text, why])).toEqual([
+  expect(found.filter(([text]) => text === undefined || text.length === 8)).toEqual([
     ['select 1', []],
-    ['select 1', ['prepared_name']],
+    // A portal is given up with its transaction: what it was is not said of the cursor.
+    [undefined, ['prepared_name']],
     ['select 2', ['prepared_name']],
     ['select 3', ['prepared_name']],
     ['select 4', []],

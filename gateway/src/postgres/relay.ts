@@ -325,11 +325,18 @@ function farewell(socket: Visitor['socket'], lastWords: Buffer = Buffer.alloc(0)
   setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
 
-const identityOf = ({ user, database }: Readonly<Record<string, string>>, address: string): Identity => ({
+const identityOf = (
+  { user, database, replication = '' }: Readonly<Record<string, string>>,
+  address: string,
+): Identity => ({
   // As the server has them.
   ...{ user: cutName(user!), address },
-  database: cutName(database || user!),
+  // What copies the whole server is in no database, whatever it names: pg_hba.conf has this word for it.
+  database: IS_TRUE.test(replication) ? 'replication' : cutName(database || user!),
 })
+
+/** What the server takes for true. */
+const IS_TRUE = /^(?:t(?:r(?:ue?)?)?|y(?:es?)?|on|1)$/i
 
 /** What does not work as it would without the relay, so that nobody has to find out. */
 function aboutTls({ tls, server, policy }: PostgresConfig): string[] {

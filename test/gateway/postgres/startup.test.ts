@@ -47,4 +47,18 @@ test('user and database are those of the server: it keeps 63 bytes of a name', a
   })
 })
 
+test('what copies the whole server is in none of its databases, whatever it names', async () => {
+  await it.events()
+  const as = (replication: string) => it.with(async () => {}, { replication } as object)
+  await it.start({ policy: { databases: [new URL(it.direct).pathname.slice(1)] } })
+  for (const value of ['true', 'ON', '1']) await expect(as(value)).rejects.toThrow('The policy of the relay')
+  await as('off')
+  await it.events()
+  await it.start({ policy: { databases: ['replication'] } })
+  await as('true')
+  const start = (await it.events()).map(seen).findLast(({ action }) => action === 'postgres.session.start')
+  expect(start!.targets[0]).toEqual({ type: 'database', id: 'replication' })
+  await it.start()
+})
+
 const portOf = ({ relay }: World) => ({ host: '127.0.0.1', port: relay.port })

@@ -74,6 +74,9 @@ describe.skipIf(modules === null).each(['14', '17'])('PostgreSQL %s', (version) 
       return [String(rows[0].server_version_num).slice(0, 2), again.rows, (await client.query('table t')).rows]
     })
     expect(answered).toEqual([version, [{ name: 'one' }], [{ id: 1, name: 'one' }]])
+    // These servers do not tell along which path they look a name up; the first packet does.
+    const options = '-c search_path=elsewhere,pg_catalog'
+    await it.with((client) => client.query("select lower('X')"), { options })
     const told = statements(await it.events()).map(({ intent, end }) => [
       intent.statement,
       intent.known.isFullyKnown,
@@ -93,6 +96,7 @@ describe.skipIf(modules === null).each(['14', '17'])('PostgreSQL %s', (version) 
       ['select name from t where id = $1', true, 'SELECT 1'],
       ["do $$ begin delete from t where id = 2; end $$; select 'two' as second", false, ['DO', 'SELECT 1']],
       ['table t', true, 'SELECT 1'],
+      ["select lower('X')", false, 'SELECT 1'],
     ])
   })
 

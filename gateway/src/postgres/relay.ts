@@ -207,12 +207,13 @@ class Relay {
     const id = randomUUID()
     const identity = identityOf(packet.parameters, address)
     const { events, recording } = this.#recordingOf(id, identity)
-    for (const [name, value] of settingsOf(packet.parameters)) events.set(name, value, false)
+    const sets = settingsOf(packet.parameters)
+    for (const [name, value] of sets) events.set(name, value, false)
     const cancelKeys: string[] = []
     const { user: _, database: __, ...parameters } = packet.parameters
     const session = new PostgresSession({
       ...{ id, config: this.#config, identity, events, recording, client, server: server.socket },
-      startup: { packet: packet.packet, parameters: { ...parameters, protocol: `3.${packet.version & 0xffff}` } },
+      startup: { packet: packet.packet, parameters: { ...parameters, protocol: `3.${packet.version & 0xffff}` }, sets },
       tls: { client: isSecure, server: server.certificate !== null },
       keepsBinding:
         isSecure &&

@@ -24,8 +24,12 @@ export type SessionParts = {
   readonly recording: SessionRecording<PostgresFacts>
   readonly client: Duplex
   readonly server: Duplex
-  /** The client's first packet, and what it says beside user and database. */
-  readonly startup: { readonly packet: Buffer; readonly parameters: JsonObject }
+  /** The client's first packet, what it says beside user and database, and what it sets. */
+  readonly startup: {
+    readonly packet: Buffer
+    readonly parameters: JsonObject
+    readonly sets: readonly (readonly [string, string])[]
+  }
   /** How each side is connected, for the first event. */
   readonly tls: JsonObject
   /** Whether both sides see the same certificate, so that channel binding holds through the relay. */
@@ -85,6 +89,8 @@ export class PostgresSession {
     this.ended = promise
     this.#resolveEnded = resolve
     const { config, events, recording, identity, client, server } = parts
+    // Servers before version 18 do not tell their search_path.
+    this.#reading.hasSearchPath = parts.startup.sets.some(([name]) => name.toLowerCase() === 'search_path')
     this.#outcomes = new Outcomes(recording)
     this.#authentication = new Authentication(parts.keepsBinding)
     this.#answering = new Answering(this.#names, {

@@ -114,6 +114,7 @@ describe('a rule on UPDATE and DELETE without WHERE', () => {
     'explain analyze delete from t',
     'prepare p as delete from t',
     'merge into t using s on true when matched then delete',
+    'merge into t using s on t.a = s.a when not matched by source then delete',
     'create rule r as on insert to u do also delete from t',
     '/* where a = 1 */ delete from t -- where a = 1',
   ])('%s', (sql) => {
@@ -125,6 +126,7 @@ describe('a rule on UPDATE and DELETE without WHERE', () => {
     'delete from t where current of c',
     'select * from t',
     'merge into t using s on t.a = s.a when matched then delete',
+    'merge into t using s on t.a = s.a when not matched by source and t.b = 1 then delete',
     'explain delete from t',
     'truncate t',
   ])('not %s', (sql) => {

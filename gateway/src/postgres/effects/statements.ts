@@ -77,7 +77,9 @@ VISITS.MergeStmt = (node, scope, draft) => {
     const kind = MERGES[String(clause.commandType)]
     if (kind !== undefined) draft.kinds.add(kind)
     targets(clause.targetList, draft)
-    const isForAll = kind !== 'insert' && !namesColumn(node.joinCondition) && !namesColumn(clause.condition)
+    // Rows that match nothing are those for which what is joined on does not hold.
+    const isJoined = clause.matchKind !== 'MERGE_WHEN_NOT_MATCHED_BY_SOURCE' && namesColumn(node.joinCondition)
+    const isForAll = kind !== 'insert' && !isJoined && !namesColumn(clause.condition)
     if (table !== null && kind !== undefined && isForAll) draft.withoutWhere.add(table)
   }
   walkRest(node, ['withClause', 'relation'], inside, draft)

@@ -90,7 +90,7 @@ export class PostgresSession {
     this.#resolveEnded = resolve
     const { config, events, recording, identity, client, server } = parts
     // Servers before version 18 do not tell their search_path.
-    this.#reading.hasSearchPath = parts.startup.sets.some(([name]) => name.toLowerCase() === 'search_path')
+    this.#reading.hasSearchPath = parts.startup.sets.some(([name]) => name === 'search_path')
     this.#outcomes = new Outcomes(recording)
     this.#authentication = new Authentication(parts.keepsBinding)
     this.#answering = new Answering(this.#names, {

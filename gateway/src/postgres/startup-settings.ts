@@ -6,7 +6,10 @@ type Parameters = Readonly<Record<string, string>>
 /** Letters of the server's command line that stand alone; others have a value, in the same word or in the next one. */
 const ALONE = new Set('bEeFijlnOPsT')
 
-/** What the first packet sets: by the setting's own name, or in `options` as the server reads them: `-c name=value`, `--name=value`. */
+/**
+ * What the first packet sets, by names in lower case, since the server does not tell them apart: by the setting's own name, or in `options` as
+ * the server reads them: `-c name=value`, `--name=value`.
+ */
 export function settingsOf({ options = '', ...parameters }: Parameters): [string, string][] {
   const found = Object.entries(parameters)
   const words = (options.match(/(?:\\.|[^ \t\n\v\f\r\\])+/gs) ?? []).map((word) => word.replace(/\\(.)/gs, '$1'))
@@ -21,7 +24,7 @@ export function settingsOf({ options = '', ...parameters }: Parameters): [string
     if ((letter === 'c' || letter === '-') && equals > 0)
       found.push([value.slice(0, equals).replaceAll('-', '_'), value.slice(equals + 1)])
   }
-  return found
+  return found.map(([name, value]) => [name.toLowerCase(), value])
 }
 
 const IDENTITY = new Set(['role', 'session_authorization'])
@@ -34,7 +37,7 @@ export function decideStartup(
 ): PolicyDenial | null {
   const denial = decideSession(policy, who)
   if (denial !== null) return denial
-  const set = settingsOf(parameters).map(([name, value]) => ({ name: name.toLowerCase(), value }))
+  const set = settingsOf(parameters).map(([name, value]) => ({ name, value }))
   const effects = set
     .filter(({ name }) => IDENTITY.has(name))
     .map((each): StatementEffect => {

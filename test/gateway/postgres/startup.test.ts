@@ -29,8 +29,10 @@ test.each([
 
 test('any other setting is none of that', async () => {
   const user = new URL(it.direct).username
-  expect(await who('-c work_mem=1MB -c application_name=role=x -c search_path=role')).toBe(user)
-  const refused = (await it.events()).map(seen).filter(({ action }) => action === 'postgres.session.refused')
+  expect(await who('-c work_mem=1MB -c application_name=role=x -c search_path=role -c Killick.Actor=ada')).toBe(user)
+  const events = (await it.events()).map(seen)
+  expect(events.findLast(({ action }) => action === 'postgres.statement')!.context.claimedActor.id).toBe('ada')
+  const refused = events.filter(({ action }) => action === 'postgres.session.refused')
   expect(refused.map(({ known }) => known.code)).toEqual(Array(5).fill('postgres_denied'))
 })
 

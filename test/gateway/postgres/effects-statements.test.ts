@@ -256,7 +256,11 @@ describe('facts of single kinds', () => {
     ['set jit = on', { set: { name: 'jit', value: 'on' } }],
     ['set role to default', { set: { name: 'role', value: null } }],
     ['reset all', { set: { name: 'all', value: null } }],
-    [`select set_config('Killick.Actor', 'user:ada', true)`, { set: { name: 'killick.actor', value: 'user:ada' } }],
+    [`select set_config('Killick.Actor', 'user:ada', false)`, { set: { name: 'killick.actor', value: 'user:ada' } }],
+    ...['true', "'t'", 'true::bool'].map((local): [string, object] => [
+      `select set_config('killick.actor', 'user:ada', ${local})`,
+      { set: { name: 'killick.actor', value: 'user:ada', isLocal: true } },
+    ]),
     ['prepare "P 1" as select 1', { prepares: 'P 1' }],
     ['execute P1', { executes: 'p1' }],
     ['create table t as execute p1', { executes: 'p1' }],

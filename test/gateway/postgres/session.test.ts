@@ -96,6 +96,10 @@ beforeAll(async () => {
     await client.query('select 6')
     await client.query("begin; set local killick.actor = 'ada'; reset all; commit")
     await client.query('select 7')
+    await client.query("begin; select set_config('killick.actor', 'ada', true)")
+    await client.query('select 10')
+    await client.query('commit')
+    await client.query('select 11')
   }, as('claims for a while'))
   const raw = await loggedIn(it)
   raw.socket.write(message('Q', "set application_name = 'claims for a while'"))
@@ -209,6 +213,9 @@ test('killick.actor and killick.reason stand in the context until they are reset
   // A plain SET, or RESET, outlives the transaction, also behind one that does not.
   expect(find('claims for a while', 'select 6').context.claimedActor.id).toBe('bob')
   expect(find('claims for a while', 'select 7').context.claimedActor).toBeUndefined()
+  // So does what set_config() sets for a transaction.
+  expect(find('claims for a while', 'select 10').context.claimedActor.id).toBe('ada')
+  expect(find('claims for a while', 'select 11').context.claimedActor).toBeUndefined()
   // Also where nobody waits for the end of one before the next one begins.
   expect(find('claims for a while', 'select 8').context.claimedActor).toBeUndefined()
   expect(find('claims for a while', 'select 9').context.claimedActor.id).toBe('eve')

@@ -125,6 +125,16 @@ export function constantOf(value: unknown): string | null {
   return node?.A_Const?.sval === undefined ? null : (node.A_Const.sval.sval ?? '')
 }
 
+/** Whether it is a constant that PostgreSQL takes for true. */
+function isTrue(value: unknown): boolean {
+  const node = value as { A_Const?: { boolval?: { boolval?: boolean } }; TypeCast?: { arg: unknown } } | undefined
+  if (node?.TypeCast !== undefined) return isTrue(node.TypeCast.arg)
+  return (
+    node?.A_Const?.boolval?.boolval === true ||
+    /^\s*(?:t(?:r(?:ue?)?)?|y(?:es?)?|on|1)\s*$/i.test(constantOf(value) ?? '')
+  )
+}
+
 VISITS.FuncCall = (node, scope, draft) => {
   const names = strings(node.funcname)
   const args = node.args as unknown[] | undefined
@@ -143,7 +153,8 @@ VISITS.FuncCall = (node, scope, draft) => {
     // Whose setting it is cannot be told, or there is another one already.
     if (name === null || draft.own.set !== undefined) draft.unknown('function', own)
     else {
-      draft.own = { ...draft.own, set: { name, value: constantOf(args?.[1]) } }
+      const isLocal = isTrue(args?.[2])
+      draft.own = { ...draft.own, set: { name, value: constantOf(args?.[1]), ...(isLocal && { isLocal }) } }
       if (name === 'role' || name === 'session_authorization') draft.also.add('identity')
     }
   } else if (own === 'pg_notify') draft.also.add('notify')

@@ -49,6 +49,11 @@ const LINES = `
   loaded as (
     select p.oid from pg_proc p join pg_language l on l.oid = prolang
     where lanname = 'c' and exists (select from pg_depend where objid = p.oid and classid = 'pg_proc'::regclass and deptype = 'e')),
+  -- The types of all columns, and of what their arrays hold.
+  types as (
+    select atttypid as oid from tables join pg_attribute on attrelid = tables.oid where relkind in ('r', 'p') and attnum > 0 and not attisdropped
+    union select typelem from tables join pg_attribute on attrelid = tables.oid join pg_type t on t.oid = atttypid
+    where relkind in ('r', 'p') and attnum > 0 and not attisdropped and typcategory = 'A'),
   grants (what, acl, owner) as (
     select 'schema', nspacl, nspowner from pg_namespace where nspname = 'killick'
     union all select relkind::text || ' ' || name, relacl, relowner from tables
@@ -164,6 +169,31 @@ const LINES = `
     union all
     select format('operator of %s in pg_catalog replaced', opfname) from pg_amop join pg_opfamily f on f.oid = amopfamily join pg_operator o on o.oid = amopopr
     where f.oid < 16384 and amopopr >= 16384 and oprcode::oid not in (select oid from loaded)
+    union all
+    -- One of PostgreSQL's own functions in the place of another lies as well as anybody's. How its own compare, convert and sum up what is
+    -- in the tables has been the same in all versions.
+    select format('operator %s(%s, %s): %s', oprname, oprleft::regtype, oprright::regtype, oprcode::regprocedure) from pg_operator o
+    where o.oid < 16384 and oprname = any ('{=,<>,<,<=,>,>=}') and oprleft in (select oid from types) and oprright in (select oid from types)
+    union all
+    select format('comparison of %s and %s in %s: %s', amproclefttype::regtype, amprocrighttype::regtype, amname,
+      -- From version 18 on these have functions of their own, which do the same.
+      case amproc::text when 'hashbool' then 'hashchar' when 'hashbytea' then 'hashvarlena' when 'timestamptz_hash' then 'timestamp_hash' else amproc::text end)
+    from pg_amproc p join pg_opfamily f on f.oid = amprocfamily join pg_am m on m.oid = opfmethod
+    where p.oid < 16384 and amname in ('btree', 'hash') and amprocnum = 1 and amproclefttype in (select oid from types) and amprocrighttype in (select oid from types)
+    union all
+    select format('member %s of %s: %s', amopstrategy, amname, amopopr::regoperator)
+    from pg_amop p join pg_opfamily f on f.oid = amopfamily join pg_am m on m.oid = opfmethod
+    where p.oid < 16384 and amname in ('btree', 'hash') and amoplefttype in (select oid from types) and amoprighttype in (select oid from types)
+    union all
+    select format('aggregate %s: %s, then %s', aggfnoid::regprocedure, aggtransfn::regprocedure, aggfinalfn::regprocedure) from pg_aggregate join pg_proc p on p.oid = aggfnoid
+    where p.oid < 16384 and proname in ('count', 'max', 'min', 'sum') and pronamespace = 'pg_catalog'::regnamespace
+      and (pronargs = 0 or proargtypes[0] in (select oid from types where oid <> 'bytea'::regtype) or proargtypes[0] = '"any"'::regtype)
+    union all
+    select format('cast from %s to %s: by %s, %s, %s', castsource::regtype, casttarget::regtype, castfunc::regprocedure, castmethod, castcontext)
+    from pg_cast c where c.oid < 16384 and castcontext <> 'e' and castsource in (select oid from types) and casttarget in (select oid from types)
+    union all
+    select format('type %s: read by %s and %s, printed by %s and %s', oid::regtype, typinput, typreceive, typoutput, typsend)
+    from pg_type where oid < 16384 and oid in (select oid from types)
     union all
     select format('operator class %s made a default', opcname) from pg_opclass c where c.oid >= 16384 and opcdefault and opcintype < 16384
       and opcintype in (select opcintype from pg_opclass where oid < 16384 and opcmethod = c.opcmethod)

@@ -483,6 +483,27 @@ export const SCHEMA: readonly [what: string, sql: string][] = [
      update pg_operator set oprcode = 'public.never(text, text)'::regprocedure where oid = '=(text, text)'::regoperator`,
   ],
   [
+    'one operator of PostgreSQL’s given the function of another',
+    `update pg_operator set oprcode = 'timestamptz_ge'::regproc where oid = '<=(timestamptz, timestamptz)'::regoperator`,
+  ],
+  [
+    'one aggregate of PostgreSQL’s given the function of another',
+    `update pg_aggregate set aggtransfn = 'int8smaller'::regproc where aggfnoid = 'max(int8)'::regprocedure`,
+  ],
+  [
+    'one conversion of PostgreSQL’s given the function of another',
+    `update pg_cast set castfunc = 'int8(int2)'::regprocedure where castsource = 'int4'::regtype and casttarget = 'int8'::regtype`,
+  ],
+  [
+    'one order of PostgreSQL’s indexes given the function of another',
+    `update pg_amproc set amproc = 'bttext_pattern_cmp'::regproc where amproc = 'bttextcmp'::regproc`,
+  ],
+  [
+    'how a type of PostgreSQL’s is printed replaced',
+    `create function public.whole(numeric) returns cstring language internal immutable as 'numeric_out';
+     update pg_type set typoutput = 'public.whole'::regproc where oid = 'numeric'::regtype`,
+  ],
+  [
     'how PostgreSQL’s indexes compare replaced',
     `create function public.lies(text, text) returns int language plpgsql immutable as
        $$ begin return case when current_query() like '%with covering%' then 1 else bttextcmp($1, $2) end; end $$;

@@ -94,7 +94,7 @@ export const PARTS: Part[] = [
   { name: 'sessions', files: ['gateway/src/sessions/'],          may: ['sealed events', 'gateway base', 'sdk', 'core', 'kit', 'sealing', 'node:*'] },
   { name: 'statement effects', files: ['gateway/src/postgres/effects/'], may: ['gateway base', 'core', 'node:*', 'libpg-query', 'libpg-query/*'] },
   { name: 'mcp',      files: ['gateway/src/mcp/'],               may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*'] },
-  { name: 'changes',  files: ['gateway/src/changes/'],           may: ['sealed events', 'sessions', 'gateway base', 'sdk', 'core', 'kit', 'sealing', 'audit', 'node:*', 'pg', 'pg-logical-replication', 'prom-client'] },
+  { name: 'changes',  files: ['gateway/src/changes/'],           may: ['sealed events', 'sessions', 'gateway base', 'sdk', 'core', 'kit', 'sealing', 'audit', 'node:*', 'pg', 'prom-client'] },
   { name: 'http proxy', files: ['gateway/src/proxy/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'fastify', 'prom-client', 'find-my-way', 'jose'] },
   { name: 'postgres', files: ['gateway/src/postgres/'],          may: ['statement effects', 'sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'prom-client'] },
   { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'sealed events', 'sessions', 'mcp', 'postgres', 'changes', 'http proxy', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },

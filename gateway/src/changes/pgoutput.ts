@@ -1,7 +1,7 @@
-// What the output plugin pgoutput says, with every value as the text that PostgreSQL printed.
-import { PgoutputPlugin } from 'pg-logical-replication'
+// What the output plugin pgoutput says (its protocol 1), with every value as the text that PostgreSQL printed.
+// https://www.postgresql.org/docs/18/protocol-logicalrep-message-formats.html
+import { hashOf } from '../sessions/disclosed.ts'
 import { ChangesError } from './errors.ts'
-import { parseLsn } from './lsn.ts'
 
 /** A table as the stream describes it, as it was when the rows behind it were written. */
 export type Relation = {
@@ -18,12 +18,13 @@ export type RelationColumn = {
   readonly isKey: boolean
   readonly typeOid: number
   readonly typeMod: number
-  /** Of types that are not built in. */
-  readonly typeName: string | null
 }
 
+/** A value that is too large for any event to show, and may be larger than the longest string: what stands for its text in UTF-8. */
+export type LargeValue = { readonly sha256: string; readonly bytes: number }
+
 /** Values by column: text, null, or undefined for what the stream does not tell. */
-export type Tuple = Readonly<Record<string, string | null | undefined>>
+export type Tuple = Readonly<Record<string, string | LargeValue | null | undefined>>
 
 /** `undefined` in `new` is a large value that was not changed and that the stream leaves out. */
 export type RowMessage =
@@ -63,22 +64,20 @@ export type StreamMessage =
   /** What comes with the stream and changes nothing: descriptions of tables and types, names of origins. */
   | { readonly kind: 'none' }
 
-// biome-ignore lint/suspicious/noExplicitAny: the library's types leave most of it open
-type Told = any
-
 const NONE: StreamMessage = { kind: 'none' }
-const asText = (text: string): string => text
+/** Bytes beyond which a value is held as its hash: as many as `limits.discloseBytes` may be. */
+const MAX_TEXT = 64 << 10
+const POSTGRES_EPOCH_MICROS = 946_684_800_000_000n
+const IDENTITIES: Readonly<Record<string, Relation['identity']>> = { d: 'default', n: 'nothing', f: 'full', i: 'index' }
 
 /** Reads the messages of one connection, in their order. */
 export class PgoutputReader {
-  readonly #plugin = new PgoutputPlugin({ protoVersion: 1, publicationNames: [], messages: true })
-  /** By the library's own description of the table. */
-  readonly #relations = new WeakMap<object, Relation>()
+  readonly #relations = new Map<number, Relation>()
 
   /** @throws ChangesError `changes_stream_invalid` */
   read(bytes: Buffer): StreamMessage {
     try {
-      return this.#read(this.#plugin.parse(bytes))
+      return this.#read(new Cursor(bytes))
     } catch (error) {
       throw new ChangesError(
         'changes_stream_invalid',
@@ -87,68 +86,166 @@ export class PgoutputReader {
     }
   }
 
-  #read(told: Told): StreamMessage {
-    switch (told.tag) {
-      case 'begin':
-        return { kind: 'begin', commitLsn: lsnOf(told.commitLsn), micros: told.commitTime, xid: told.xid >>> 0 }
-      case 'commit':
-        return { kind: 'commit', commitLsn: lsnOf(told.commitLsn), endLsn: lsnOf(told.commitEndLsn) }
-      case 'relation':
-        this.#relations.set(told, relationOf(told))
+  #read(from: Cursor): StreamMessage {
+    const tag = from.letter()
+    switch (tag) {
+      case 'B':
+        return { kind: 'begin', commitLsn: from.uint64(), micros: from.time(), xid: from.oid() }
+      case 'C':
+        from.skip(1)
+        return { kind: 'commit', commitLsn: from.uint64(), endLsn: from.uint64() }
+      case 'R': {
+        const relation = relationIn(from)
+        this.#relations.set(relation.oid, relation)
         return NONE
-      case 'insert':
-      case 'update':
-      case 'delete': {
-        const relation = this.#relations.get(told.relation)!
-        return {
-          kind: told.tag,
-          relation,
-          old: told.old ?? null,
-          key: told.key ?? null,
-          new: told.new ?? null,
-        } as RowMessage
       }
-      case 'truncate': {
-        const relations = told.relations.map((each: object) => this.#relations.get(each)!)
-        return { kind: 'truncate', relations, cascade: told.cascade, restart: told.restartIdentity }
+      case 'I': {
+        const relation = this.#relation(from)
+        from.skip(1)
+        return { kind: 'insert', relation, old: null, key: null, new: tupleIn(from, relation) }
       }
-      case 'message': {
-        const { transactional, prefix, content } = told
-        return { kind: 'message', isTransactional: transactional, prefix, content: Buffer.from(content) }
+      case 'U': {
+        const relation = this.#relation(from)
+        const before = from.letter()
+        if (before === 'N') return { kind: 'update', relation, old: null, key: null, new: tupleIn(from, relation) }
+        const former = formerIn(before, from, relation)
+        from.skip(1)
+        return { kind: 'update', relation, ...former, new: tupleIn(from, relation, former.old) }
       }
-      case 'type':
-      case 'origin':
+      case 'D': {
+        const relation = this.#relation(from)
+        return { kind: 'delete', relation, ...formerIn(from.letter(), from, relation), new: null }
+      }
+      case 'T': {
+        const count = from.int32()
+        const options = from.uint8()
+        const relations = Array.from({ length: count }, () => this.#relation(from))
+        return { kind: 'truncate', relations, cascade: (options & 1) !== 0, restart: (options & 2) !== 0 }
+      }
+      case 'M': {
+        const isTransactional = (from.uint8() & 1) !== 0
+        from.skip(8)
+        return { kind: 'message', isTransactional, prefix: from.name(), content: Buffer.from(from.bytes(from.int32())) }
+      }
+      // Types and origins.
+      case 'Y':
+      case 'O':
         return NONE
       default:
-        throw new Error(`unknown message ${told.tag}`)
+        throw new Error(`unknown message ${tag}`)
     }
+  }
+
+  #relation(from: Cursor): Relation {
+    const oid = from.oid()
+    const relation = this.#relations.get(oid)
+    if (relation === undefined) throw new Error(`table ${oid} was never described`)
+    return relation
   }
 }
 
-/** The library would make numbers, dates and objects of the values, and lose what these cannot hold. */
-function relationOf(told: Told): Relation {
-  const columns = told.columns.map((column: Told): RelationColumn => {
-    column.parser = asText
-    const { name, flags, typeOid, typeMod, typeSchema, typeName } = column
-    return {
-      name,
-      isKey: (flags & 1) === 1,
-      typeOid: typeOid >>> 0,
-      typeMod,
-      typeName: typeName && `${typeSchema}.${typeName}`,
-    }
+function relationIn(from: Cursor): Relation {
+  const oid = from.oid()
+  const schema = from.name() || 'pg_catalog'
+  const name = from.name()
+  const letter = from.letter()
+  const identity = IDENTITIES[letter]
+  if (identity === undefined) throw new Error(`unknown replica identity ${letter}`)
+  const columns = Array.from({ length: from.int16() }, (): RelationColumn => {
+    const isKey = (from.uint8() & 1) !== 0
+    return { isKey, name: from.name(), typeOid: from.oid(), typeMod: from.int32() }
   })
-  return {
-    oid: told.relationOid >>> 0,
-    schema: told.schema || 'pg_catalog',
-    name: told.name,
-    identity: told.replicaIdentity,
-    columns,
-  }
+  return { oid, schema, name, identity, columns }
 }
 
-function lsnOf(text: string | null): bigint {
-  const lsn = parseLsn(text)
-  if (lsn === null) throw new Error(`"${text}" is no LSN`)
-  return lsn
+/** @param fallback has the large values that were not changed */
+function tupleIn(from: Cursor, { columns }: Relation, fallback: Tuple | null = null): Tuple {
+  const count = from.int16()
+  const tuple: Record<string, Tuple[string]> = Object.create(null)
+  for (const { name } of columns.slice(0, count)) {
+    const kind = from.letter()
+    if (kind === 't') tuple[name] = textOrHash(from.bytes(from.int32()))
+    else if (kind === 'n') tuple[name] = null
+    else if (kind === 'u') tuple[name] = fallback?.[name]
+    else throw new Error(`unknown kind of value ${kind}`)
+  }
+  return tuple
+}
+
+/** The row before: all of it, or its key, of which the columns beside it come as null, which no key is. */
+function formerIn(letter: string, from: Cursor, relation: Relation): { old: Tuple | null; key: Tuple | null } {
+  if (letter === 'O') return { old: tupleIn(from, relation), key: null }
+  if (letter !== 'K') throw new Error(`unknown part of a row ${letter}`)
+  const all = tupleIn(from, relation)
+  const key: Record<string, Tuple[string]> = Object.create(null)
+  for (const { name, isKey } of relation.columns) if (isKey) key[name] = all[name] ?? undefined
+  return { old: null, key }
+}
+
+/** Without a decoder that takes a mark of byte order (U+FEFF) from the beginning of a text: it is part of the value. */
+const textOrHash = (bytes: Buffer): string | LargeValue =>
+  bytes.length > MAX_TEXT ? hashOf(bytes) : bytes.toString('utf8')
+
+/** Reads on in a message. A `Buffer` throws where it ends. */
+class Cursor {
+  readonly #bytes: Buffer
+  #at = 0
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  skip(count: number): void {
+    this.#at += count
+  }
+
+  uint8(): number {
+    this.#at += 1
+    return this.#bytes.readUInt8(this.#at - 1)
+  }
+
+  letter(): string {
+    return String.fromCharCode(this.uint8())
+  }
+
+  int16(): number {
+    this.#at += 2
+    return this.#bytes.readInt16BE(this.#at - 2)
+  }
+
+  int32(): number {
+    this.#at += 4
+    return this.#bytes.readInt32BE(this.#at - 4)
+  }
+
+  oid(): number {
+    this.#at += 4
+    return this.#bytes.readUInt32BE(this.#at - 4)
+  }
+
+  uint64(): bigint {
+    this.#at += 8
+    return this.#bytes.readBigUInt64BE(this.#at - 8)
+  }
+
+  /** Microseconds since 1970. */
+  time(): bigint {
+    return BigInt.asIntN(64, this.uint64()) + POSTGRES_EPOCH_MICROS
+  }
+
+  /** Ends with a zero. */
+  name(): string {
+    const end = this.#bytes.indexOf(0, this.#at)
+    if (end < 0) throw new Error('a name does not end')
+    const name = this.#bytes.toString('utf8', this.#at, end)
+    this.#at = end + 1
+    return name
+  }
+
+  /** Bytes of the message itself, not a copy. */
+  bytes(count: number): Buffer {
+    if (count < 0 || this.#at + count > this.#bytes.length) throw new Error('the message ends within a value')
+    this.#at += count
+    return this.#bytes.subarray(this.#at - count, this.#at)
+  }
 }

@@ -1,5 +1,5 @@
 // The connection on which PostgreSQL streams what was committed, and hears how much of it is safe.
-// Only the parser of pg-logical-replication is used: docs/decisions/0016-own-replication-connection.md says why.
+// Why it is our own: docs/decisions/0016-own-replication-connection.md.
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'

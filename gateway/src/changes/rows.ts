@@ -2,7 +2,7 @@
 import type { Change } from '@killick/sdk'
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import { hashOf } from '../sessions/disclosed.ts'
-import type { RowMessage, Tuple } from './pgoutput.ts'
+import type { LargeValue, RowMessage, Tuple } from './pgoutput.ts'
 import { rowId, type Table } from './table.ts'
 
 /** What is known of one changed row. */
@@ -36,7 +36,7 @@ export function rowFacts(message: RowMessage, table: Table, maxBytes: number): R
   const { kind } = message
   const changes: Change[] = []
   const unchanged: string[] = []
-  const show = (value: string | null): Value => shown(value, maxBytes)
+  const show = (value: string | LargeValue | null): Value => shown(value, maxBytes)
   for (const { name, path, isKey } of table.columns) {
     const before = (message.old ?? message.key)?.[name]
     if (message.new === null) {
@@ -48,7 +48,7 @@ export function rowFacts(message: RowMessage, table: Table, maxBytes: number): R
       if (kind === 'update') unchanged.push(name)
     } else if (kind === 'insert') changes.push({ path, after: show(after) })
     else if (before !== undefined) {
-      if (before !== after) changes.push({ path, before: show(before), after: show(after) })
+      if (!isSame(before, after)) changes.push({ path, before: show(before), after: show(after) })
     }
     // A key that was changed would have come along as it was before.
     else if (!isKey || message.key !== null) changes.push({ path, after: show(after) })
@@ -72,7 +72,16 @@ function formerOf({ old, key }: RowMessage, table: Table): string | null {
   return before === null ? null : rowId(table, before)
 }
 
-function shown(text: string | null, maxBytes: number): Value {
+/** Of large values the hashes tell. */
+function isSame(a: Tuple[string], b: Tuple[string]): boolean {
+  if (a === b) return true
+  return isLarge(a) && isLarge(b) && a.sha256 === b.sha256
+}
+
+const isLarge = (value: Tuple[string]): value is LargeValue => typeof value === 'object' && value !== null
+
+function shown(text: string | LargeValue | null, maxBytes: number): Value {
+  if (isLarge(text)) return { omitted: { why: 'size', ...text } }
   // A character has at most three bytes of UTF-8.
   if (text === null || text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes) return text
   return omitted(text)

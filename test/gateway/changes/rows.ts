@@ -28,6 +28,7 @@ const VALUES = {
   ever: ['infinity', `'infinity'`],
   span: ['1 year 2 days 03:00:00.000001', `'1 year 2 days 3 hours 1 microsecond'`],
   t: ['naïve 🦀 "quoted"\n', `E'naïve 🦀 "quoted"\\n'`],
+  mark: ['\uFEFFid', `U&'\\FEFFid'`],
   flag: ['t', 'true'],
   mood: ['low', `'low'`],
 } as const
@@ -35,7 +36,7 @@ const VALUES = {
 test('values stand as PostgreSQL prints them, before and after', async () => {
   const made = await world(`create type mood as enum ('low', 'high');
      create table v (id int primary key, n numeric, nan numeric, big int8, f float4, inf float8, bytes bytea, j json, list int[],
-       at timestamptz, ever date, span interval, t text, flag bool, mood mood, twice numeric generated always as (n * 2) stored);
+       at timestamptz, ever date, span interval, t text, mark text, flag bool, mood mood, twice numeric generated always as (n * 2) stored);
      alter table v replica identity full;
      alter role current_user set datestyle = 'German'; alter role current_user set bytea_output = 'escape'`)
   const recorder = await made.start()
@@ -43,7 +44,7 @@ test('values stand as PostgreSQL prints them, before and after', async () => {
   await made.client.query(
     `insert into v (id, ${names}) values (1, ${Object.values(VALUES).map(([, sql]) => sql)}), (2${',null'.repeat(names.length)})`,
   )
-  await made.client.query(`update v set flag = null, n = n + 1 where id = 1`)
+  await made.client.query(`update v set flag = null, n = n + 1, mark = 'id' where id = 1`)
   await made.client.query(`delete from v where id = 2`)
   await made.finish(recorder)
   await made.client.query('alter role current_user reset all')
@@ -57,6 +58,7 @@ test('values stand as PostgreSQL prints them, before and after', async () => {
   expect(second.changes.slice(1).map(({ after }: Told) => after)).toEqual([...names, 'twice'].map(() => null))
   expect(update.changes).toEqual([
     { path: '/n', before: VALUES.n[0], after: '12345678901234567891.12345678901234567890' },
+    { path: '/mark', before: '\uFEFFid', after: 'id' },
     { path: '/flag', before: 't', after: null },
     {
       path: '/twice',

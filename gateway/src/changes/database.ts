@@ -203,39 +203,59 @@ export async function unpublishedTables(
   return rows
 }
 
-/** Published tables on which UPDATE and DELETE fail, because rows could not be named. */
-export async function tablesWithoutIdentity(client: pg.Client, tables: readonly string[] | null): Promise<string[]> {
-  const { rows } = await client.query(
-    `select n.nspname || '.' || c.relname as table from pg_class c join pg_namespace n on n.oid = c.relnamespace
-       where c.relkind in ('r', 'p') and c.relpersistence = 'p' and n.nspname not in ('pg_catalog', 'information_schema')
-         and ($1::text[] is null or n.nspname || '.' || c.relname = any ($1))
-         and (c.relreplident = 'n' or (c.relreplident = 'd' and not exists
-           (select from pg_index i where i.indrelid = c.oid and i.indisprimary)))
-       order by 1`,
-    [tables],
-  )
-  return rows.map((row) => row.table)
+/** A table of which a publication will tell, and what stands in the way of UPDATE and DELETE on it then. */
+export type PublishedTable = {
+  /** `schema.table` */
+  readonly table: string
+  /** The same as SQL names it. */
+  readonly quoted: string
+  readonly identity: 'default' | 'index' | 'full' | 'nothing'
+  /** Whether its rows can be named by the replica identity that it has. */
+  readonly isNamed: boolean
+  /** Whether it has virtual generated columns (PostgreSQL 18 and later): they are in no stream, so `FULL` may not hold them. */
+  readonly hasVirtual: boolean
+  /** Whether another publication leaves out some of its columns: `FULL` may not hold what a publication of the table leaves out. */
+  readonly isNarrowed: boolean
 }
 
 /**
- * Published tables with virtual generated columns (PostgreSQL 18 and later), which are in no stream: once all of a row is its replica identity,
- * UPDATE and DELETE fail on them. @returns each with what its replica identity is (`relreplident`), and whether it has a primary key
+ * What a publication for tables tells of: them, their partitions, and tables that inherit from them. An index that is dropped leaves a replica
+ * identity without one behind, and a deferrable primary key names no rows.
+ * @param tables null: all tables of the database
  */
-export async function tablesWithVirtualColumns(
+export async function tablesToPublish(
   client: pg.Client,
+  { version }: Pick<ServerFacts, 'version'>,
   tables: readonly string[] | null,
-): Promise<{ table: string; identity: string; hasKey: boolean }[]> {
+): Promise<PublishedTable[]> {
+  // Versions before 15 publish all columns, and those before 18 never mind generated ones.
+  const narrowed =
+    version < 150_000
+      ? 'false'
+      : `exists (select from lists l join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
+           where l.oid in (select t.oid union select relid from pg_partition_ancestors(t.oid)) and a.attname <> all (l.attnames)
+             and a.attgenerated in ('', ${version < 180_000 ? "''" : "'s'"}))`
+  const lists =
+    version < 150_000
+      ? ''
+      : `, lists as materialized (select c.oid, p.attnames from pg_publication_tables p join pg_namespace n on n.nspname = p.schemaname
+           join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename join pg_publication b on b.pubname = p.pubname
+           where b.pubupdate or b.pubdelete)`
   const { rows } = await client.query(
-    `select n.nspname || '.' || c.relname as table, c.relreplident as identity,
-         exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasKey"
-       from pg_class c join pg_namespace n on n.oid = c.relnamespace
-       where c.relkind in ('r', 'p') and c.relpersistence = 'p' and n.nspname not in ('pg_catalog', 'information_schema')
-         and ($1::text[] is null or n.nspname || '.' || c.relname = any ($1))
-         and exists (select from pg_attribute a where a.attrelid = c.oid and a.attgenerated = 'v' and not a.attisdropped)
-       order by 1`,
+    `with recursive told as (
+         select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+           where n.nspname not in ('pg_catalog', 'information_schema') and ($1::text[] is null or n.nspname || '.' || c.relname = any ($1))
+         union select i.inhrelid from told join pg_inherits i on i.inhparent = told.oid)${lists}
+     select n.nspname || '.' || t.relname as table, format('%I.%I', n.nspname, t.relname) as quoted, t.relreplident as identity,
+         t.relreplident = 'f' or exists (select from pg_index i where i.indrelid = t.oid
+           and (t.relreplident = 'd' and i.indisprimary and i.indimmediate or t.relreplident = 'i' and i.indisreplident)) as "isNamed",
+         exists (select from pg_attribute a where a.attrelid = t.oid and a.attgenerated = 'v' and not a.attisdropped) as "hasVirtual",
+         ${narrowed} as "isNarrowed"
+       from told join pg_class t on t.oid = told.oid join pg_namespace n on n.oid = t.relnamespace
+       where t.relkind in ('r', 'p') and t.relpersistence = 'p' order by 1`,
     [tables],
   )
-  return rows
+  return rows.map(({ identity, ...row }) => ({ ...row, identity: IDENTITIES[identity] }))
 }
 
 /** The primary key of a table as it is now, and the names of types as people write them. */

@@ -12,7 +12,7 @@ export const CHANGES_CODES = {
   changes_gap:
     'Changes were committed that this recorder can never read: the slot was dropped, moved or invalidated, or the database went back.',
   changes_identity_missing:
-    'Tables would refuse UPDATE and DELETE once they are published, for lack of a replica identity, or because of one that holds virtual generated columns.',
+    'Tables would refuse UPDATE and DELETE once they are published, for lack of a replica identity, or because of one that holds columns which a publication leaves out.',
   changes_stream_invalid: 'The database sent something that the recorder does not understand.',
 } as const satisfies Record<string, string>
 

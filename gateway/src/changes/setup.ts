@@ -1,14 +1,7 @@
 // `killick-gateway changes setup`: makes what the recorder needs in the database, and says what it did.
 import pg from 'pg'
 import { type ChangesConfig, verifySlotOf } from './config.ts'
-import {
-  connectTo,
-  publicationFacts,
-  serverFacts,
-  slotFacts,
-  tablesWithoutIdentity,
-  tablesWithVirtualColumns,
-} from './database.ts'
+import { connectTo, publicationFacts, type ServerFacts, serverFacts, slotFacts, tablesToPublish } from './database.ts'
 import { ChangesError } from './errors.ts'
 import { printLsn } from './lsn.ts'
 import { checkServer } from './preflight.ts'
@@ -34,7 +27,7 @@ export async function setupChanges(
   try {
     const server = await serverFacts(client)
     checkServer(server)
-    await makePublication(client, config, server.version, print, force)
+    await makePublication(client, config, server, print, force)
     // First the one that may hold more.
     if (config.verifySlot) await makeSlot(client, { ...config, slot: verifySlotOf(config) }, server.version, print)
     await makeSlot(client, config, server.version, print)
@@ -53,7 +46,7 @@ export async function setupChanges(
 async function makePublication(
   client: pg.Client,
   config: ChangesConfig,
-  version: number,
+  server: ServerFacts,
   print: (line: string) => void,
   force: boolean,
 ): Promise<void> {
@@ -62,37 +55,48 @@ async function makePublication(
     print(`publication ${publication}: was there, left as it is`)
     return
   }
-  const names = tables?.map(quoted)
-  const nameless = await tablesWithoutIdentity(client, tables)
+  const names = tables?.map(quotedName)
+  const published = await tablesToPublish(client, server, tables)
+  const namesOf = (some: typeof published) => some.map(({ table }) => table).join(', ')
+  const nameless = published.filter(({ isNamed }) => !isNamed)
   if (nameless.length > 0 && identity === 'keep' && !force)
     throw new ChangesError(
       'changes_identity_missing',
-      `These tables have no primary key and no replica identity, so PostgreSQL would refuse UPDATE and DELETE on them once they are published: ${nameless.join(', ')}. ` +
+      `The rows of these tables have no name: no primary key that is not deferrable, and no replica identity. PostgreSQL would refuse UPDATE and DELETE on them once they are published: ${namesOf(nameless)}. ` +
         'Set "identity": "full", or alter table … replica identity full, or list others in "tables". With --force they are published as they are: for tables into which rows are only inserted.',
     )
-  const virtual = await tablesWithVirtualColumns(client, tables)
-  const refusing = virtual.filter((each) => each.identity === 'f' || (identity === 'full' && !each.hasKey))
-  if (refusing.length > 0 && !force)
+  const virtual = published.filter(
+    (each) => each.hasVirtual && (each.identity === 'full' || (identity === 'full' && !each.isNamed)),
+  )
+  if (virtual.length > 0 && !force)
     throw new ChangesError(
       'changes_identity_missing',
-      `These tables have virtual generated columns, so PostgreSQL would refuse UPDATE and DELETE on them once they are published with all of a row as their replica identity: ${refusing.map(({ table }) => table).join(', ')}. ` +
+      `These tables have virtual generated columns, so PostgreSQL would refuse UPDATE and DELETE on them once they are published with all of a row as their replica identity: ${namesOf(virtual)}. ` +
         'Give them a primary key and alter table … replica identity default, make the columns stored ones, or list others in "tables". With --force they are published as they are.',
     )
+  const narrowed = nameless.filter((each) => each.isNarrowed && identity === 'full')
+  if (narrowed.length > 0 && !force)
+    throw new ChangesError(
+      'changes_identity_missing',
+      `Another publication leaves out columns of these tables, so PostgreSQL would refuse UPDATE and DELETE on them with all of a row as their replica identity, as it would with none: ${namesOf(narrowed)}. ` +
+        'Give them a primary key, have the other publication publish all columns, or list others in "tables". With --force they are published as they are.',
+    )
   if (identity === 'full') {
-    for (const table of await tablesOf(client, tables)) {
-      if (virtual.some((each) => each.table === table)) {
+    for (const { table, quoted, hasVirtual, isNarrowed } of published.filter((each) => each.identity !== 'full')) {
+      if (hasVirtual || isNarrowed) {
+        const why = hasVirtual ? 'its virtual generated columns' : 'the columns that another publication leaves out'
         print(
-          `table ${table}: replica identity left as it is, because of its virtual generated columns: events have the new values, and of the old ones the key`,
+          `table ${table}: replica identity left as it is, because of ${why}: events have the new values, and of the old ones the key`,
         )
         continue
       }
-      await client.query(`alter table ${quoted(table)} replica identity full`)
+      await client.query(`alter table ${quoted} replica identity full`)
       print(`table ${table}: replica identity full, so that events have before and after`)
     }
   }
   const what = names === undefined ? 'for all tables' : `for table ${names.join(', ')}`
   // Older ones publish no generated columns.
-  const generated = version >= 180_000 ? ', publish_generated_columns = stored' : ''
+  const generated = server.version >= 180_000 ? ', publish_generated_columns = stored' : ''
   await client.query(
     `create publication ${pg.escapeIdentifier(publication)} ${what} with (publish = 'insert, update, delete, truncate'${generated})`,
   )
@@ -130,18 +134,8 @@ export async function makeSlot(
   return confirmedLsn
 }
 
-async function tablesOf(client: pg.Client, tables: readonly string[] | null): Promise<string[]> {
-  const { rows } = await client.query(
-    `select n.nspname || '.' || c.relname as table from pg_class c join pg_namespace n on n.oid = c.relnamespace
-       where c.relkind in ('r', 'p') and c.relpersistence = 'p' and c.relreplident <> 'f' and n.nspname not in ('pg_catalog', 'information_schema')
-         and ($1::text[] is null or n.nspname || '.' || c.relname = any ($1)) order by 1`,
-    [tables],
-  )
-  return rows.map((row) => row.table)
-}
-
 /** `schema.table` as SQL names it. */
-const quoted = (table: string): string =>
+const quotedName = (table: string): string =>
   table
     .split('.')
     .map((part) => pg.escapeIdentifier(part))

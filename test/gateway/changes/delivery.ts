@@ -351,6 +351,32 @@ test('what is missing is said in a sentence with what to do, and setup makes it'
   )
   await client.query('insert into odd values (1, 1); update odd set n = 2; delete from odd')
   await client.query(`select pg_drop_replication_slot('odd_slot')`)
+  await client.query(`create table parent (id int, n int) partition by range (id);
+    create table part partition of parent for values from (0) to (9);
+    create table base (id int primary key, n int); create table heir () inherits (base);
+    create table deferred (id int primary key deferrable, n int);
+    create table bare (id int not null, n int); create unique index bare_id on bare (id);
+    alter table bare replica identity using index bare_id; drop index bare_id;
+    create table shared (id int primary key, n int, m int); create table bare_shared (id int, n int);
+    create table computed (id int primary key, n int, m int generated always as (n * 2) stored);
+    create publication other for table shared (id, n), bare_shared (id), computed`)
+  const names = ['parent', 'base', 'deferred', 'bare', 'shared', 'computed']
+  const others = { publication: 'others', slot: 'others_slot', tables: names.map((name) => `public.${name}`) }
+  expect(await refusal(setup(others))).toMatch(
+    /^changes_identity_missing: .+: public\.bare, public\.deferred, public\.heir, public\.parent, public\.part\. /,
+  )
+  const withBare = { ...others, tables: [...others.tables, 'public.bare_shared'], identity: 'full' }
+  expect(await refusal(setup(withBare))).toMatch(
+    /^changes_identity_missing: Another publication .+: public\.bare_shared\. /,
+  )
+  said.length = 0
+  await setup({ ...others, identity: 'full' })
+  expect(
+    said.filter((line) => line.includes('another publication leaves out')).map((line) => line.split(':')[0]),
+  ).toEqual(['table public.computed', 'table public.shared'])
+  for (const name of [...names, 'heir'])
+    await client.query(`insert into ${name} (id, n) values (1, 1); update ${name} set n = 2; delete from ${name}`)
+  await client.query(`select pg_drop_replication_slot('others_slot')`)
   const faults = () => config({ slot: 'Bad-Slot', exclude: ['a.b'], mode: 'observe', spool: 'x-{worker}', odd: 1 })
   expect(faults).toThrow(
     /\/mode is not a setting: .+\n- \/slot must be .+\n- \/exclude must be .+\n- \/spool may not .+\n- \/odd is not a setting$/,

@@ -34,9 +34,15 @@ export type SlotFacts = {
   readonly isTwoPhase: boolean
 }
 
+/** How long a question may take, ms: the server gives up first. It would not notice that nobody waits for its answer any more. */
+const [SERVER_MS, CLIENT_MS] = [55_000, 60_000]
+
 /** @returns a connection that answers questions. @throws the error of the connection */
 export async function connectTo(database: string): Promise<pg.Client> {
-  const client = new pg.Client({ ...clientOptions(database, 'killick changes (questions)'), query_timeout: 60_000 })
+  const client = new pg.Client({
+    ...clientOptions(database, 'killick changes (questions)'),
+    ...{ statement_timeout: SERVER_MS, query_timeout: CLIENT_MS },
+  })
   // The next question fails, and says why.
   client.on('error', () => {})
   await client.connect()

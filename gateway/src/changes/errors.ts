@@ -13,6 +13,8 @@ export const CHANGES_CODES = {
     'Changes were committed that this recorder can never read: the slot was dropped, moved or invalidated, or the database went back.',
   changes_identity_missing:
     'Tables would refuse UPDATE and DELETE once they are published, for lack of a replica identity, or because of one that holds columns which a publication leaves out.',
+  changes_database_busy:
+    'Setup has waited for transactions that hold a table, or that began before the slot, and they did not end.',
   changes_stream_invalid: 'The database sent something that the recorder does not understand.',
 } as const satisfies Record<string, string>
 

@@ -258,7 +258,8 @@ export class ChangesRecorder {
 
 /** What trying again does not mend. @param isFirst whether there was no connection yet */
 function isFinal(error: unknown, isFirst: boolean): boolean {
-  // While a standby takes over, what answers may not have been promoted yet.
+  // A slot that is made anew waits for transactions of others. And while a standby takes over, what answers may not have been promoted yet.
+  if (error instanceof ChangesError && error.code === 'changes_database_busy') return false
   if (error instanceof ChangesError) return isFirst || error.code !== 'changes_database_unsuitable'
   if (error instanceof KillickError) return error.code !== 'spool_disk_full'
   const code = codeOf(error)

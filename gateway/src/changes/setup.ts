@@ -1,4 +1,5 @@
 // `killick-gateway changes setup`: makes what the recorder needs in the database, and says what it did.
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { type ChangesConfig, verifySlotOf } from './config.ts'
 import { connectTo, publicationFacts, type ServerFacts, serverFacts, slotFacts, tablesToPublish } from './database.ts'
@@ -7,30 +8,40 @@ import { printLsn } from './lsn.ts'
 import { checkServer } from './preflight.ts'
 
 /** SQLSTATE. */
-const INSUFFICIENT_PRIVILEGE = '42501'
+const [INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, QUERY_CANCELED] = ['42501', '55P03', '57014']
+/** Whoever waits for a table makes everybody wait who comes behind: how long that may be, and how long they then have, ms. */
+const [LOCK_MS, LOCK_PAUSE_MS] = [200, 1_000]
+/** Default of `patienceMs`. */
+const PATIENCE_MS = 30_000
 
-/** @param force whether a publication is made under which some tables refuse UPDATE and DELETE */
-export type SetupOptions = { readonly force?: boolean }
+/** What setup may do, and how long it waits. */
+export type SetupOptions = {
+  /** Whether a publication is made under which some tables refuse UPDATE and DELETE. */
+  readonly force?: boolean
+  /** How long each table, and each slot, is waited for while transactions of others are in the way, ms. Default: 30,000. */
+  readonly patienceMs?: number
+}
 
 /**
  * Makes publication and slot where they are missing, and changes none that is there. Tables first, then the slot: from its place on
  * nothing is left out.
  * @param print tells what was done, a line each
- * @throws ChangesError `changes_database_unsuitable`, `changes_identity_missing`, or the error of the database
+ * @throws ChangesError `changes_database_unsuitable`, `changes_identity_missing`, `changes_database_busy`, or the error of the database
  */
 export async function setupChanges(
   config: ChangesConfig,
   print: (line: string) => void,
-  { force = false }: SetupOptions = {},
+  { force = false, patienceMs = PATIENCE_MS }: SetupOptions = {},
 ): Promise<void> {
   const client = await connectTo(config.database)
   try {
     const server = await serverFacts(client)
     checkServer(server)
-    await makePublication(client, config, server, print, force)
+    await makePublication(client, config, server, print, { force, patienceMs })
     // First the one that may hold more.
-    if (config.verifySlot) await makeSlot(client, { ...config, slot: verifySlotOf(config) }, server.version, print)
-    await makeSlot(client, config, server.version, print)
+    const verify = { ...config, slot: verifySlotOf(config) }
+    if (config.verifySlot) await makeSlot(client, verify, server.version, print, patienceMs)
+    await makeSlot(client, config, server.version, print, patienceMs)
   } catch (error) {
     const { code, message } = error as pg.DatabaseError
     if (code !== INSUFFICIENT_PRIVILEGE) throw error
@@ -48,7 +59,7 @@ async function makePublication(
   config: ChangesConfig,
   server: ServerFacts,
   print: (line: string) => void,
-  force: boolean,
+  { force, patienceMs }: Required<SetupOptions>,
 ): Promise<void> {
   const { publication, tables, identity } = config
   if ((await publicationFacts(client, publication)) !== null) {
@@ -90,7 +101,7 @@ async function makePublication(
         )
         continue
       }
-      await client.query(`alter table ${quoted} replica identity full`)
+      await identify(client, quoted, patienceMs)
       print(`table ${table}: replica identity full, so that events have before and after`)
     }
   }
@@ -109,12 +120,45 @@ async function makePublication(
     )
 }
 
-/** Makes the slot of a configuration. @returns where it begins */
+/** Sets the replica identity of a table without being in the way of those who use it. */
+async function identify(client: pg.Client, table: string, patienceMs: number): Promise<void> {
+  const until = performance.now() + patienceMs
+  await client.query(`set lock_timeout = ${LOCK_MS}`)
+  for (;;) {
+    try {
+      await client.query(`alter table ${table} replica identity full`)
+      break
+    } catch (error) {
+      if ((error as pg.DatabaseError).code !== LOCK_NOT_AVAILABLE) throw error
+      if (performance.now() + LOCK_PAUSE_MS < until) await sleep(LOCK_PAUSE_MS)
+      else
+        throw await busy(client, `The replica identity of ${table} cannot be set`, 'l.relation = $1::regclass', table)
+    }
+  }
+  await client.query('reset lock_timeout')
+}
+
+/** @param which of the locks that are held `l` are in the way, with `$1` */
+async function busy(client: pg.Client, what: string, which: string, value: string): Promise<ChangesError> {
+  const { rows } = await client.query(
+    `select distinct l.pid, to_char(a.xact_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since
+       from pg_locks l left join pg_stat_activity a on a.pid = l.pid where l.granted and l.pid <> pg_backend_pid() and ${which} order by 1`,
+    [value],
+  )
+  const who = rows.map(({ pid, since }) => `${pid}${since === null ? '' : ` (since ${since})`}`).join(', ')
+  return new ChangesError(
+    'changes_database_busy',
+    `${what} while transactions of others are open${who === '' ? '' : `, of the processes ${who}`}. Run setup again when they have ended; nobody waits for it.`,
+  )
+}
+
+/** Makes the slot of a configuration. @returns where it begins @throws ChangesError `changes_database_busy` */
 export async function makeSlot(
   client: pg.Client,
   { slot, failover }: Pick<ChangesConfig, 'slot' | 'failover'>,
   version: number,
   print: (line: string) => void,
+  patienceMs: number = PATIENCE_MS,
 ): Promise<bigint | null> {
   const known = await slotFacts(client, slot)
   if (known !== null) {
@@ -122,12 +166,21 @@ export async function makeSlot(
     return known.confirmedLsn
   }
   const isFailover = failover && version >= 170_000
-  await client.query(
-    isFailover
-      ? `select pg_create_logical_replication_slot($1, 'pgoutput', failover => true)`
-      : `select pg_create_logical_replication_slot($1, 'pgoutput')`,
-    [slot],
-  )
+  // It waits for every transaction that is open. The server gives up, not only we: it would go on, and make a slot that nobody knows of.
+  await client.query(`set statement_timeout = ${patienceMs}`)
+  try {
+    await client.query(
+      isFailover
+        ? `select pg_create_logical_replication_slot($1, 'pgoutput', failover => true)`
+        : `select pg_create_logical_replication_slot($1, 'pgoutput')`,
+      [slot],
+    )
+  } catch (error) {
+    if ((error as pg.DatabaseError).code !== QUERY_CANCELED) throw error
+    await client.query('reset statement_timeout')
+    throw await busy(client, `The slot ${slot} cannot be made`, 'l.locktype = $1', 'transactionid')
+  }
+  await client.query('reset statement_timeout')
   const { confirmedLsn } = (await slotFacts(client, slot))!
   const kept = isFailover ? ', for physical standbys that synchronise slots too' : ''
   print(`slot ${slot}: made at ${printLsn(confirmedLsn!)}${kept}; what is committed from now on is recorded`)

@@ -19,6 +19,9 @@ type Parts = {
   readonly record: (action: string, known: JsonObject, more?: object) => Promise<void>
 }
 
+/** SQLSTATE. And how long a look at the publication may wait for a table that somebody has for themselves, ms. */
+const [LOCK_NOT_AVAILABLE, LOCK_MS] = ['55P03', 500]
+
 /** Looks at lag and publication while a connection lasts. */
 export class Watch {
   /** Bytes that the slot holds back; null: not asked yet. */
@@ -33,11 +36,12 @@ export class Watch {
   /** Until it is aborted. @throws the error of the database, ChangesError if the publication is gone or publishes less */
   async run(client: pg.Client, signal: AbortSignal): Promise<void> {
     const { limits, publication } = this.#parts.config
+    await client.query(`set lock_timeout = ${LOCK_MS}`)
     while (!signal.aborted) {
       await this.#lag(client)
       await sleep(limits.lookMs, undefined, { signal, ref: false }).catch(() => {})
       if (signal.aborted) return
-      await this.publication(client, await publicationFacts(client, publication))
+      await this.#look(client, publication).catch(laterIfLocked)
     }
   }
 
@@ -61,6 +65,10 @@ export class Watch {
     checkPublication(facts, config)
   }
 
+  async #look(client: pg.Client, publication: string): Promise<void> {
+    await this.publication(client, await publicationFacts(client, publication))
+  }
+
   async #lag(client: pg.Client): Promise<void> {
     const { config, say } = this.#parts
     const lag = await lagOf(client, config.slot)
@@ -75,4 +83,9 @@ export class Watch {
       )
     else say(`the slot holds back ${lag} bytes of the database's log, within limits.lagBytes again`)
   }
+}
+
+/** PostgreSQL opens each table that is published: one that a migration holds is looked at once it lets go, and recording goes on meanwhile. */
+function laterIfLocked(error: Error & { code?: string }): void {
+  if (error.code !== LOCK_NOT_AVAILABLE) throw error
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ChangesRecorder, checkChangesConfig, setupChanges } from '@killick/gateway'
 import { openAuditLog, publicJwk } from '@killick/sdk'
+import type { JsonObject } from '@killick/sdk/core'
 import { contextIn, recordIn } from '@killick/sdk/postgres'
 import pg from 'pg'
 import { expect, inject, onTestFinished, test } from 'vitest'
@@ -381,6 +382,45 @@ test('what is missing is said in a sentence with what to do, and setup makes it'
   expect(faults).toThrow(
     /\/mode is not a setting: .+\n- \/slot must be .+\n- \/exclude must be .+\n- \/spool may not .+\n- \/odd is not a setting$/,
   )
+})
+
+test('neither setup nor the recorder makes others wait, or waits for ever for a table or for transactions of others', async () => {
+  const made = await world(`${TABLE}; create table held (id int)`)
+  const { client, config, slot } = made
+  const other = new pg.Client({ connectionString: made.url })
+  await other.connect()
+  onTestFinished(() => other.end())
+  const waiting = async () =>
+    (await client.query('select from pg_locks join pg_class c on c.oid = relation where not granted')).rowCount
+  const setup = (more: JsonObject) =>
+    setupChanges(config(more), () => {}, { patienceMs: 1 }).catch(({ code, message }) => `${code}: ${message}`)
+  const held = { publication: 'held', slot: 'held_slot', tables: ['public.held'], identity: 'full' }
+  await other.query('begin; select from held')
+  const { rows } = await other.query('select pg_backend_pid() as pid')
+  const who = `while transactions of others are open, of the processes ${rows[0].pid} \\(since 2.+Z\\)\\. `
+  expect(await setup(held)).toMatch(
+    new RegExp(`^changes_database_busy: The replica identity of public\\.held cannot be set ${who}`),
+  )
+  expect(await waiting()).toBe(0)
+  await other.query('select pg_current_xact_id()')
+  expect(await setup({ slot: 'held_slot' })).toMatch(
+    new RegExp(`^changes_database_busy: The slot held_slot cannot be made ${who}`),
+  )
+  await other.query('rollback')
+  const known = `select from pg_replication_slots where slot_name = 'held_slot'`
+  expect((await client.query(known)).rowCount).toBe(0)
+
+  const recorder = await made.start({ limits: { drainMs: 0, lookMs: 50 } })
+  await expect.poll(() => recorder.status.isConnected).toBe(true)
+  await other.query('begin; lock table held in access exclusive mode')
+  await expect.poll(waiting, { interval: 20, timeout: 5_000 }).toBe(1)
+  await expect.poll(waiting, { interval: 20, timeout: 5_000 }).toBe(0)
+  await client.query('insert into a values (1, 1)')
+  await caughtUp(client, slot)
+  await other.query('alter table held replica identity full; commit')
+  await made.finish(recorder)
+  expect(recorder.status.reconnects).toBe(0)
+  expect(recordedIn(await made.events())).toEqual(['1'])
 })
 
 test('a transaction that ends with a page of the log is caught up with', async () => {

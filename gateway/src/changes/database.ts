@@ -188,21 +188,24 @@ function factsOf(row: pg.QueryResultRow, tables: readonly pg.QueryResultRow[]): 
 const ALL_COLUMNS = `(select array_agg(a.attname::text order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)`
 const IDENTITIES: Record<string, string> = { d: 'default', n: 'nothing', f: 'full', i: 'index' }
 
-/** Tables whose changes never reach the stream, or not under a name: unlogged ones, and those that a publication leaves out. */
+/**
+ * Tables whose changes never reach the stream, or not under a name: unlogged ones, and those that a publication leaves out. What it publishes is
+ * asked for once: PostgreSQL works it out anew each time, for as long as there are tables.
+ */
 export async function unpublishedTables(
   client: pg.Client,
   publication: string,
 ): Promise<{ table: string; why: string }[]> {
   const { rows } = await client.query(
-    `select n.nspname || '.' || c.relname as table, case c.relpersistence when 'u' then 'unlogged' else 'not_published' end as why
+    `with published as materialized (select k.oid from pg_publication_tables p join pg_namespace m on m.nspname = p.schemaname
+         join pg_class k on k.relnamespace = m.oid and k.relname = p.tablename where p.pubname = $1),
+       above as materialized (select a.relid from published p cross join lateral pg_partition_ancestors(p.oid) a)
+     select n.nspname || '.' || c.relname as table, case c.relpersistence when 'u' then 'unlogged' else 'not_published' end as why
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
        where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname not in ('pg_catalog', 'information_schema')
-         and n.nspname not like 'pg_toast%' and not exists (select from pg_publication_tables p where p.pubname = $1
-           and p.schemaname = n.nspname and p.tablename = c.relname)
-         and not (c.relispartition and exists (select from pg_publication_tables p join pg_namespace m on m.nspname = p.schemaname
-           join pg_class k on k.relnamespace = m.oid and k.relname = p.tablename where p.pubname = $1 and k.oid = pg_partition_root(c.oid)))
-         and not (c.relkind = 'p' and exists (select from pg_publication_tables p join pg_namespace m on m.nspname = p.schemaname
-           join pg_class k on k.relnamespace = m.oid and k.relname = p.tablename where p.pubname = $1 and pg_partition_root(k.oid) = c.oid))
+         and n.nspname not like 'pg_toast%' and c.oid not in (select oid from published)
+         and not (c.relispartition and exists (select from pg_partition_ancestors(c.oid) a where a.relid in (select oid from published)))
+         and not (c.relkind = 'p' and c.oid in (select relid from above))
        order by 1`,
     [publication],
   )

@@ -457,7 +457,8 @@ test('a transaction that ends with a page of the log is caught up with', async (
 test('what is published is noticed when it changes, changed back too', async () => {
   const made = await world(
     `${TABLE}; create unlogged table fast (id int primary key); create table b (id int primary key);
-     create table parts (x int) partition by list (x); create table part partition of parts default`,
+     create table parts (x int) partition by list (x); create table part partition of parts default partition by list (x);
+     create table leaf partition of part default`,
     {
       ...{ tables: ['public.a'], publication: 'watched' },
       limits: { lookMs: 50 },
@@ -480,13 +481,16 @@ test('what is published is noticed when it changes, changed back too', async () 
   await expect.poll(publications).toBe(before + 4)
   await client.query('drop publication watched')
   expect(await codeOf(recorder.ended)).toBe('changes_publication_missing')
-  const [first, back, added, , attached, gone] = ofAction(await eventsIn(made.folder), 'changes.publication')
+  const [first, back, added, parts, attached, gone] = ofAction(await eventsIn(made.folder), 'changes.publication')
   expect(first.metadata.changes.notRecorded).toEqual([
     { table: 'public.b', why: 'not_published' },
     { table: 'public.fast', why: 'unlogged' },
+    { table: 'public.leaf', why: 'not_published' },
     { table: 'public.part', why: 'not_published' },
     { table: 'public.parts', why: 'not_published' },
   ])
+  // A partition of partitions has no rows but theirs.
+  expect(parts.metadata.changes.notRecorded).toEqual([{ table: 'public.fast', why: 'unlogged' }])
   for (const { changes } of [back, attached]) expect(changes.map(({ path }: Told) => path)).toEqual(['/revision'])
   expect(added.changes[1]).toEqual({
     path: '/tables/public.b',

@@ -50,6 +50,10 @@ export function checkPublication(
     )
 }
 
+/** Why a server invalidates a slot. */
+export const BY_LIMITS =
+  ', because it held back more of the log than max_slot_wal_keep_size allows, or was not read from for idle_replication_slot_timeout'
+
 /** @throws ChangesError `changes_slot_unsuitable`, `changes_slot_missing` if nothing was ever read from it */
 export function checkSlot(
   slot: SlotFacts | null,
@@ -99,7 +103,7 @@ export function findGap(
 
 const WHY: Record<LogGap['why'], string> = {
   slot_missing: 'the replication slot was dropped',
-  slot_lost: 'the replication slot was invalidated, because it held back more of the log than the server allows',
+  slot_lost: `the replication slot was invalidated${BY_LIMITS}`,
   slot_moved: 'somebody has moved the replication slot, or dropped it and made another one',
   other_cluster: 'this is another database cluster than before',
   database_went_back:

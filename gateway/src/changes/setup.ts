@@ -23,7 +23,7 @@ export type SetupOptions = {
 }
 
 /**
- * Makes publication and slot where they are missing, and changes none that is there. Tables first, then the slot: from its place on
+ * Makes publication and slot where they are missing, and changes none that is there but a slot for checks that is invalidated. Tables first, then the slot: from its place on
  * nothing is left out.
  * @param print tells what was done, a line each
  * @throws ChangesError `changes_database_unsuitable`, `changes_identity_missing`, `changes_database_busy`, or the error of the database
@@ -40,7 +40,10 @@ export async function setupChanges(
     await makePublication(client, config, server, print, { force, patienceMs })
     // First the one that may hold more.
     const verify = { ...config, slot: verifySlotOf(config) }
-    if (config.verifySlot) await makeSlot(client, verify, server.version, print, patienceMs)
+    if (config.verifySlot) {
+      await dropIfLost(client, verify.slot, print)
+      await makeSlot(client, verify, server.version, print, patienceMs)
+    }
     await makeSlot(client, config, server.version, print, patienceMs)
   } catch (error) {
     const { code, message } = error as pg.DatabaseError
@@ -152,6 +155,13 @@ async function busy(client: pg.Client, what: string, which: string, value: strin
   )
 }
 
+/** Nobody finds out from a slot for checks that there is a gap, as a recorder does from its own. */
+async function dropIfLost(client: pg.Client, slot: string, print: (line: string) => void): Promise<void> {
+  if ((await slotFacts(client, slot))?.walStatus !== 'lost') return
+  await client.query('select pg_drop_replication_slot($1)', [slot])
+  print(`slot ${slot}: was invalidated, and is dropped: what it had cannot be verified any more`)
+}
+
 /** Makes the slot of a configuration. @returns where it begins @throws ChangesError `changes_database_busy` */
 export async function makeSlot(
   client: pg.Client,
@@ -162,7 +172,8 @@ export async function makeSlot(
 ): Promise<bigint | null> {
   const known = await slotFacts(client, slot)
   if (known !== null) {
-    print(`slot ${slot}: was there, left as it is`)
+    const isLost = known.walStatus === 'lost'
+    print(`slot ${slot}: was there, left as it is${isLost ? '; nothing can be read from it: it is invalidated' : ''}`)
     return known.confirmedLsn
   }
   const isFailover = failover && version >= 170_000

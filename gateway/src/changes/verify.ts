@@ -10,6 +10,7 @@ import type { Joined } from './events.ts'
 import { parseLsn, printLsn } from './lsn.ts'
 import { CONTEXT_PREFIX, EVENT_PREFIX, readMessage } from './messages.ts'
 import { PgoutputReader } from './pgoutput.ts'
+import { BY_LIMITS } from './preflight.ts'
 import { Replication } from './replication.ts'
 
 /** Which range is compared, and what becomes of it. */
@@ -61,7 +62,12 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
   try {
     const slot = verifySlotOf(config)
     const facts = await slotFacts(client, slot)
-    if (facts?.confirmedLsn == null || facts.walStatus === 'lost')
+    if (facts?.walStatus === 'lost')
+      throw new ChangesError(
+        'changes_slot_missing',
+        `The replication slot "${slot}" was invalidated${BY_LIMITS}. What it had cannot be compared any more; run killick-gateway changes setup, which makes it anew.`,
+      )
+    if (facts?.confirmedLsn == null)
       throw new ChangesError(
         'changes_slot_missing',
         `There is no replication slot "${slot}", so there is nothing to compare with. Set "verifySlot": true and run: killick-gateway changes setup. It holds the log back from then on, until it is verified with --advance.`,

@@ -10,6 +10,7 @@ import pg from 'pg'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { runChanges } from '../../../gateway/src/changes/index.ts'
 import { Replication } from '../../../gateway/src/changes/replication.ts'
+import { verifyChanges } from '../../../gateway/src/changes/verify.ts'
 import { seeded } from '../../../scripts/crash/random.ts'
 import { type ChildHandle, startNode } from '../../../scripts/lib/processes.ts'
 import { READER, register, testService } from '../../anchor-service/support/service.ts'
@@ -123,6 +124,7 @@ test('a slot that was dropped, moved or invalidated is a gap: recorded once, and
   await expect.poll(() => recorder.status.reconnects).toBe(1)
   await made.finish(recorder)
 
+  await setupChanges(made.config({ slot: `${slot}_lost`, verifySlot: true }), () => {})
   await client.query(`alter system set max_slot_wal_keep_size = '1MB'`)
   await client.query('select pg_reload_conf()')
   for (let i = 0; i < 3; i++) {
@@ -132,6 +134,18 @@ test('a slot that was dropped, moved or invalidated is a gap: recorded once, and
   await client.query('checkpoint')
   await client.query('alter system reset max_slot_wal_keep_size')
   await client.query('select pg_reload_conf()')
+  const lost = { slot: `${slot}_lost`, verifySlot: true }
+  const verified = verifyChanges(made.config(lost), { token: 'any' }).catch(String)
+  expect(await verified).toMatch(/_lost_verify" was invalidated, because .+ changes setup, which makes it anew\.$/)
+  const told: string[] = []
+  await setupChanges(made.config(lost), (line) => told.push(line.split(':')[1]!))
+  expect(told.slice(1)).toEqual([
+    expect.stringMatching(/was invalidated, and is dropped/),
+    expect.stringMatching(/made at/),
+    expect.stringMatching(/left as it is; nothing can be read from it/),
+  ])
+  for (const name of [lost.slot, `${lost.slot}_verify`])
+    await client.query('select pg_drop_replication_slot($1)', [name])
   recorder = await made.start({ onGap: 'accept' })
   await expect.poll(() => recorder.status.isConnected).toBe(true)
   await client.query('insert into a values (5, 5)')

@@ -120,6 +120,16 @@ export async function lagOf(client: pg.Client, slot: string): Promise<number | n
   return rows[0]?.lag ?? null
 }
 
+/** Whether commits of others wait for whoever reads the slot, as for a standby: `synchronous_standby_names` may be `*`. */
+export async function isWaitedFor(client: pg.Client, slot: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `select from pg_replication_slots s join pg_stat_replication r on r.pid = s.active_pid
+       where s.slot_name = $1 and r.sync_state in ('sync', 'quorum')`,
+    [slot],
+  )
+  return rows.length > 0
+}
+
 /** @returns null if there is no publication of this name */
 export async function publicationFacts(client: pg.Client, name: string): Promise<JsonObject | null> {
   const has15 = (await client.query(`select current_setting('server_version_num')::int >= 150000 as has`)).rows[0].has

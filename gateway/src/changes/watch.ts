@@ -4,7 +4,7 @@ import type { JsonObject } from '@killick/sdk/core'
 import type pg from 'pg'
 import { hashOf } from '../sessions/disclosed.ts'
 import type { ChangesConfig } from './config.ts'
-import { lagOf, publicationFacts, unpublishedTables } from './database.ts'
+import { isWaitedFor, lagOf, publicationFacts, unpublishedTables } from './database.ts'
 import type { Notes } from './notes.ts'
 import { checkPublication } from './preflight.ts'
 import { differences } from './relations.ts'
@@ -28,6 +28,7 @@ export class Watch {
   lagBytes: number | null = null
   readonly #parts: Parts
   #isBehind = false
+  #isWaitedFor = false
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -39,6 +40,7 @@ export class Watch {
     await client.query(`set lock_timeout = ${LOCK_MS}`)
     while (!signal.aborted) {
       await this.#lag(client)
+      await this.#standby(client)
       await sleep(limits.lookMs, undefined, { signal, ref: false }).catch(() => {})
       if (signal.aborted) return
       await this.#look(client, publication).catch(laterIfLocked)
@@ -63,6 +65,16 @@ export class Watch {
     await record('publication', known, isListed ? { changes } : {})
     notes.note({ publication: described })
     checkPublication(facts, config)
+  }
+
+  async #standby(client: pg.Client): Promise<void> {
+    const { config, say } = this.#parts
+    const before = this.#isWaitedFor
+    this.#isWaitedFor = await isWaitedFor(client, config.slot)
+    if (this.#isWaitedFor && !before)
+      say(
+        'the database takes this recorder for a synchronous standby: commits wait for it. Name the standbys that are meant in synchronous_standby_names, without *',
+      )
   }
 
   async #look(client: pg.Client, publication: string): Promise<void> {

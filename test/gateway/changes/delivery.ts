@@ -426,6 +426,16 @@ test('neither setup nor the recorder makes others wait, or waits for ever for a 
 
   const recorder = await made.start({ limits: { drainMs: 0, lookMs: 50 } })
   await expect.poll(() => recorder.status.isConnected).toBe(true)
+  const standbys = async (sql: string) => {
+    await client.query(`alter system ${sql}`)
+    await client.query('select pg_reload_conf()')
+  }
+  await standbys(`set synchronous_standby_names = '*'`)
+  try {
+    await expect.poll(() => made.said.filter((each) => each.includes('synchronous standby')).length).toBe(1)
+  } finally {
+    await standbys('reset synchronous_standby_names')
+  }
   await other.query('begin; lock table held in access exclusive mode')
   await expect.poll(waiting, { interval: 20, timeout: 5_000 }).toBe(1)
   await expect.poll(waiting, { interval: 20, timeout: 5_000 }).toBe(0)

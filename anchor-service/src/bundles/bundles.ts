@@ -161,14 +161,17 @@ export async function openBundles(deps: BundlesDeps) {
   async function removeOld(): Promise<void> {
     const oldest = Date.now() - settings.keepDays * DAY_MS
     const lastGone = (await deps.lastGone()) ?? -1
-    for (const { id, startedAt, finishedAt, gone } of jobs.values()) {
-      if (startedAt === null || finishedAt === null) continue
+    const isPast = ({ startedAt, finishedAt, gone }: BundleJob) => {
+      if (startedAt === null || finishedAt === null) return false
       // By the log, since clocks may be set. A log that went back has less than the bundle knew, and what it erases next may be in it.
-      const isOutdated = lastGone !== (gone ?? -1)
-      if (Date.parse(finishedAt) > oldest && !isOutdated) continue
-      jobs.delete(id)
-      await folder.remove(id)
+      return Date.parse(finishedAt) <= oldest || lastGone !== (gone ?? -1)
     }
+    for (const job of jobs.values()) {
+      if (!isPast(job)) continue
+      jobs.delete(job.id)
+      await folder.remove(job.id)
+    }
+    await folder.removeLeft(isPast)
   }
 
   async function look(): Promise<void> {

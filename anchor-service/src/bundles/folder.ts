@@ -15,11 +15,37 @@ const QUEUE = 'queue'
  */
 export async function openFolder(parent: string) {
   await mkdir(parent, { recursive: true, mode: 0o700 })
+  const lock = (number: string) => lockFile(join(parent, `${number}.lock`))
   let number = 0
-  let release = lockFile(join(parent, '0.lock'))
-  while (release === null) release = lockFile(join(parent, `${++number}.lock`))
-  const folder = join(parent, `${number}`)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  let release = lock('0')
+  while (release === null) release = lock(`${++number}`)
+  const own = `${number}`
+  await mkdir(join(parent, own), { recursive: true, mode: 0o700 })
+  return {
+    ...filesIn(join(parent, own)),
+    close: release,
+
+    /**
+     * Removes what dead processes have left: half files, and jobs of which `isPast` is true. It may take long until a process takes their
+     * folders over, or none ever does.
+     */
+    async removeLeft(isPast: (job: BundleJob) => boolean): Promise<void> {
+      const others = (await readdir(parent)).filter((name) => /^\d+$/.test(name) && name !== own)
+      for (const other of others) {
+        const leave = lock(other)
+        if (leave === null) continue
+        try {
+          const left = filesIn(join(parent, other))
+          for (const job of await left.load()) if (isPast(job)) await left.remove(job.id)
+        } finally {
+          leave()
+        }
+      }
+    },
+  }
+}
+
+function filesIn(folder: string) {
   const statePath = (id: string) => join(folder, `${id}.json`)
   const filePath = (id: string) => join(folder, `${id}.bundle`)
 
@@ -59,7 +85,6 @@ export async function openFolder(parent: string) {
 
   return {
     file: filePath,
-    close: release,
     save: (job: BundleJob) => write(statePath(job.id), JSON.stringify(job)),
 
     /** The state goes first: a file without one is nobody's, and removed at the next start. */

@@ -205,12 +205,19 @@ describe('a bundle', () => {
     } finally {
       vi.useRealTimers()
     }
+    // What a process with the same data folder has left, which is gone and does not come back, goes too.
+    const gone = await testService({}, service)
+    expect((await ended(gone.url, (await ask(gone.url, asked)).json.id)).state).toBe('done')
+    await gone.close()
+    const left = async () => (await readdir(join(service.folder, 'bundles', '1'))).filter((name) => name !== 'queue')
+    expect(await left()).toHaveLength(2)
     const order = { source: 'billing', fields: ['targets'], reason: 'a test' }
     const { json } = await call(service.url, '/v1/erasures', ERASER, {
       ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(order) },
     })
     await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done', 20_000)
     await vi.waitUntil(async () => (await call(service.url, `/v1/bundles/${id}`)).status === 404, 20_000)
+    await vi.waitUntil(async () => (await left()).length === 0, 20_000)
     // One that is made since stays.
     const { json: since } = await ask(service.url, asked)
     expect(await ended(service.url, since.id)).toMatchObject({ state: 'done' })

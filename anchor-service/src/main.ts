@@ -72,25 +72,33 @@ async function main(args: readonly string[]): Promise<void> {
     print(await (await import('./commands/contracts.ts')).handover(config, more[0]!))
   } else if (command === 'succeed' && (more.length === 1 || (more.length === 2 && more[1] === '--yes'))) {
     const config = loadConfig()
-    print(await (await import('./commands/succeed.ts')).succeed(config, more[0]!, more.length === 2))
+    const { succeed } = await import('./commands/succeed.ts')
+    print(await explainOutage(() => succeed(config, more[0]!, more.length === 2)))
   } else if (command === 'accept-head' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
     const config = loadConfig()
-    print(await (await import('./commands/accept-head.ts')).acceptHead(config, more.length === 1))
+    const { acceptHead } = await import('./commands/accept-head.ts')
+    print(await explainOutage(() => acceptHead(config, more.length === 1)))
   } else if (command === 'rebuild-registry' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
     const config = loadConfig()
-    print(await (await import('./commands/rebuild-registry.ts')).rebuildFromLog(config, more.length === 1))
+    const { rebuildFromLog } = await import('./commands/rebuild-registry.ts')
+    print(await explainOutage(() => rebuildFromLog(config, more.length === 1)))
   } else if (command === 'reindex' && more.length === 0) {
     const config = loadConfig()
-    print(await (await import('./commands/reindex.ts')).reindexAll(config))
+    const { reindexAll } = await import('./commands/reindex.ts')
+    print(await explainOutage(() => reindexAll(config)))
   } else if (command === 'erase' && more.length === 1 && more[0] === '--after-restore') {
     const config = loadConfig()
-    print(await (await import('./commands/erase.ts')).eraseAfterRestore(config))
+    const { eraseAfterRestore } = await import('./commands/erase.ts')
+    print(await explainOutage(() => eraseAfterRestore(config)))
   } else {
     const said = args.join(' ')
     const fault = COMMANDS.includes(command) ? `"${said}" is not how ${command} is called` : `Unknown command "${said}"`
     throw new StartError(`${fault}.\n\n${HELP}`)
   }
 }
+
+const explainOutage = async (work: () => Promise<string>) =>
+  (await import('./commands/explained.ts')).explainOutage(work)
 
 /** A third of what a service loads is there to anchor; one that anchors nowhere does without. */
 const startAnchoring = async (deps: AnchoringDeps) => (await import('./anchor/index.ts')).startAnchoring(deps)

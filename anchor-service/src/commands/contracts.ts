@@ -6,6 +6,7 @@ import { openSigner } from '../anchor/chain/open-signer.ts'
 import { nodesOf, type TargetSettings } from '../anchor/settings.ts'
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
+import { explained } from './explained.ts'
 
 /** Commands about contracts that a person runs once. They need no database. Each returns what to print. */
 
@@ -62,10 +63,4 @@ function needTargets(targets: readonly TargetSettings[]): readonly TargetSetting
   throw new StartError(
     'This command needs at least one target: KILLICK_RPC_URL and KILLICK_CHAIN_KEY, or KILLICK_TARGETS.',
   )
-}
-
-async function explained<T>(name: string, work: () => Promise<T>): Promise<T> {
-  return work().catch((error: Error) => {
-    throw new StartError(`Target ${name}: ${error.message}.`)
-  })
 }

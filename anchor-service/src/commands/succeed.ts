@@ -8,6 +8,7 @@ import { readLastAnchor, SUCCEED } from '../ledger/read/successions.ts'
 import type { StoredAnchor } from '../ledger/registry/anchors.ts'
 import { readRoot } from '../ledger/tree/tiles.ts'
 import { openStore } from '../open-store.ts'
+import { explained } from './explained.ts'
 
 /**
  * `succeed`: states, with the log's key, that the contract log to which the configuration anchors succeeds one whose chain key
@@ -25,7 +26,7 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
     throw new StartError(
       'This command needs exactly one target, the one to go on with: KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY.',
     )
-  const signer = await openSigner(target.key)
+  const signer = await explained(target.name, () => openSigner(target.key))
   const chain = openChain(nodesOf(target))
   const store = await openStore(config)
   try {
@@ -35,7 +36,7 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
       throw new StartError(
         `The configuration still anchors to ${logId}. Set another KILLICK_CHAIN_KEY, and no KILLICK_LOG_ID.`,
       )
-    const view = await chain.look(target.contract, logId, signer.address)
+    const view = await explained(target.name, () => chain.look(target.contract, logId, signer.address))
     const from = { chainId: view.chainId, contract: target.contract, logId }
     const last = await readLastAnchor(ledger.db, from)
     if (last === null || last.time === null || last.transaction === null || last.block === null)
@@ -47,7 +48,8 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
       throw new StartError(
         `The ledger's first ${size} entries do not hash to the anchored root: the ledger was changed, not the chain.`,
       )
-    if (!(await chain.isAnchored(target.contract, logId, size, root, time, view)))
+    const isHeld = () => chain.isAnchored(target.contract, logId, size, root, time, view)
+    if (!(await explained(target.name, isHeld)))
       throw new StartError(
         `The contract does not hold the anchor of ${size} entries. Wait until the chain has settled.`,
       )

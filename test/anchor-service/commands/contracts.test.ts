@@ -111,10 +111,10 @@ test('a command asks the nodes as the settings say: by their quorum, on their ch
   const onAnother = /is on chain \d+, not 5/
   expect(await run(deploy, { ...elsewhere, KILLICK_CHAIN_KEY: target.key })).toMatch(onAnother)
   expect(await run(offer, { ...elsewhere, KILLICK_CHAIN_KEY: target.key })).toMatch(onAnother)
-  await expect(run(state, { ...elsewhere, KILLICK_CHAIN_KEY: heir.key })).rejects.toThrow(onAnother)
+  expect(await run(state, { ...elsewhere, KILLICK_CHAIN_KEY: heir.key })).toMatch(onAnother)
   const quorum = { ...ours, KILLICK_RPC_URL: `${world.chain.url} http://127.0.0.1:9`, KILLICK_RPC_QUORUM: '2' }
   expect(await run(offer, { ...quorum, KILLICK_CHAIN_KEY: target.key })).toContain('1 of 2 nodes')
-  await expect(run(state, { ...quorum, KILLICK_CHAIN_KEY: heir.key })).rejects.toThrow('1 of 2 nodes')
+  expect(await run(state, { ...quorum, KILLICK_CHAIN_KEY: heir.key })).toContain('1 of 2 nodes')
 })
 
 test('a command does not wait for a transaction that another one of the same key has overtaken', async () => {

@@ -186,3 +186,19 @@ test('killed after a part is done but before that is noted, it repeats the part 
   expect(next.output()).toContain('0 mended, 0 added')
   expect(next.process.exitCode, next.output()).toBe(0)
 })
+
+test('when the database goes away meanwhile, it says so, and what to do', async () => {
+  await blocker.query('begin; lock table key_blocks in exclusive mode')
+  const child = await start()
+  await untilBlocked(child)
+  await run(`select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'`)
+  await child.exited
+  await blocker.query('rollback')
+  expect([child.process.exitCode, child.output()]).toEqual([
+    1,
+    expect.stringMatching(
+      /^The database has gone away, or is not ready: .*\. Run the command again when it is back; .*\n$/,
+    ),
+  ])
+})

@@ -180,11 +180,12 @@ function evidence(
 
 /**
  * If a service expects events again for which it gave a receipt, it has lost them. Null if it turns out to be the service of
- * another log, which never had them.
+ * another log, which never had them, and if the recorder was closed before that was known.
  */
 export async function forkOfGap(error: KillickError, door: Door): Promise<Fork | null> {
   const { log, checkpoint } = door.state
   const outcome = await getPublic('/checkpoint', door.transport, door.signal)
+  if (door.signal.aborted) return null
   let other: Shown | null = null
   if (outcome.kind === 'accepted') {
     try {

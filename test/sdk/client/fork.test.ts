@@ -324,6 +324,28 @@ describe('a service that does not know of what it has accepted', () => {
     expect(audit.status.pending).toBe(0)
   })
 
+  test('and is asked for its log when the recorder is closed: nothing is decided, and the next start asks again', async () => {
+    const log = await startLog()
+    const spool = tempDir()
+    const audit = await open(log, { spool, logKey: log.vkey })
+    await send(audit)
+    const asked = Promise.withResolvers<void>()
+    log.onAsk = () => {
+      asked.resolve()
+      return true
+    }
+    log.faults.push(gap(0))
+    const sent = send(audit).catch((error) => error)
+    await asked.promise
+    expect(await audit.close({ timeoutMs: 0 })).toMatchObject({ pending: 1 })
+    expect(await sent).toMatchObject({ details: { code: 'stream_gap' } })
+    expect(existsSync(join(spool, 'log-forked.json'))).toBe(false)
+    log.onAsk = () => false
+    const again = await open(log, { spool, logKey: log.vkey })
+    await again.flush()
+    expect(again.status.pending).toBe(0)
+  })
+
   test.each([[null], ['0'], [7]])('or says nothing that makes sense (%j): refused', async (seq) => {
     const log = await startLog()
     const audit = await open(log, { logKey: log.vkey })

@@ -1,15 +1,8 @@
 import { writeFileSync } from 'node:fs'
+import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
-import {
-  contradiction,
-  extendsBy,
-  type Fork,
-  type LogView,
-  openShown,
-  pathIn,
-  printFork,
-  type Shown,
-} from '../core/fork.ts'
+import { extendsBy, type Fork, type LogView, openShown, pathIn, printFork, type Shown } from '../core/fork.ts'
+import type { Hash } from '../core/hash.ts'
 import { isObject, parseJson } from '../core/json.ts'
 import { parseVkey } from '../core/note.ts'
 import { type Command, EXIT, type Origin, readArgs, UsageError } from './command.ts'
@@ -114,13 +107,17 @@ async function hold(a: Found, b: Found, vkey: string, services: readonly string[
     ...{ reason, found: new Date().toISOString(), url: services[0] ?? '', logKey: vkey },
     ...{ known: one, other: two, asked, answer },
   })
-  // Older receipts show roots of smaller sizes, so two spools can contradict each other even if their newest notes do not.
-  for (const one of views[0]!)
-    for (const two of views[1]!) {
-      const size = contradiction(one.view, two.view)
-      if (size === null) continue
-      const detail = `the log of ${size} entries has two roots, both signed`
-      return { outcome: 'forked', detail, sides, fork: evidence('roots', one.shown, two.shown, null, null) }
+  // Older receipts show roots of smaller sizes, so two spools can contradict each other even if their newest notes do not; and a recorder
+  // that has found a fork has kept both histories.
+  const roots = new Map<number, { root: Hash; shown: Shown }>()
+  for (const { shown, view } of views.flat())
+    for (const [size, root] of view.roots) {
+      const before = roots.get(size)
+      if (before === undefined) roots.set(size, { root, shown })
+      else if (!equalBytes(before.root, root)) {
+        const detail = `the log of ${size} entries has two roots, both signed`
+        return { outcome: 'forked', detail, sides, fork: evidence('roots', before.shown, shown, null, null) }
+      }
     }
   const [from, to] = [left, right].map(({ view }) => view.checkpoint.size).sort((x, y) => x - y) as [number, number]
   if (from === to) return { outcome: 'equal', detail: 'same size, same root', sides, fork: null }

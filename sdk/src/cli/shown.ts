@@ -1,9 +1,10 @@
 // Finds notes and receipts: in a recorder's spool, in files, or at a service.
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { KEY_FILE, NOTE_FILE, RECEIPTS_FILE } from '../client/shown-files.ts'
+import { findEvidence, KEY_FILE, NOTE_FILE, RECEIPTS_FILE } from '../client/shown-files.ts'
 import { getPublic } from '../client/transport.ts'
-import type { Shown } from '../core/fork.ts'
+import { KillickError } from '../core/errors.ts'
+import { parseFork, type Shown } from '../core/fork.ts'
 import { parseKeptReceipt } from '../core/receipt.ts'
 import { UsageError } from './command.ts'
 
@@ -45,6 +46,10 @@ export async function findShown(place: string): Promise<Found> {
     const shown = receiptsIn(readText(join(place, RECEIPTS_FILE)))
     // The newest receipt's note is the spool's newest note, and is listed once.
     if (shown.at(-1)?.note !== newest) shown.push({ note: newest, receipt: null })
+    // What the recorder did not take: the log has signed it too.
+    const evidence = findEvidence(place)
+    const slip = evidence === null ? null : otherIn(evidence)
+    if (slip !== null) shown.push(slip)
     return { place, shown, logKey: readText(join(place, KEY_FILE)).trim(), service: null }
   }
   const text = readText(place)
@@ -59,6 +64,15 @@ const receiptsIn = (text: string): Shown[] =>
     .filter((line) => line !== '')
     .map(parseKeptReceipt)
     .map((receipt) => ({ note: receipt.checkpoint, receipt }))
+
+function otherIn(evidence: string): Shown | null {
+  try {
+    return parseFork(readText(evidence)).other
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    throw new UsageError(`${evidence}: ${error.message}`)
+  }
+}
 
 const isFolder = (place: string): boolean => statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false
 

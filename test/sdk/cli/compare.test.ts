@@ -142,6 +142,14 @@ test('a recorder’s evidence is judged; a tampered file is evidence of nothing,
   log.leaves = views[1]!
   await expect(sends[0]!()).rejects.toMatchObject({ code: 'log_forked' })
   const file = join(spools[0]!, 'log-forked.json')
+  // The service is honest again; what the recorder has kept of its slip counts all the same, beside any other note.
+  log.leaves = views[0]!
+  const kept = { code: 1, out: expect.stringMatching(/^FORKED: the log of 3 entries has two roots, both signed\n/) }
+  expect(await compare(spools[0]!, log.url)).toMatchObject(kept)
+  log.leaves.push(leafHash(Buffer.from('more')), leafHash(Buffer.from('and more')))
+  const note = join(tempDir(), 'note')
+  writeFileSync(note, log.note())
+  expect(await compare(note, spools[0]!)).toMatchObject(kept)
   const judge = (path: string) => killick(['verify', path, '--log-key', log.vkey])
   expect(await judge(file)).toMatchObject({ code: 1 })
 
@@ -183,4 +191,6 @@ test('a recorder’s evidence is judged; a tampered file is evidence of nothing,
   for (const result of await Promise.all(unreadable.map(variant)))
     expect(result).toMatchObject({ code: 2, out: '', err: expect.stringContaining('killick-fork/1') })
   expect(existsSync(file)).toBe(true)
+  writeFileSync(file, '{')
+  expect(await compare(note, spools[0]!)).toMatchObject({ code: 2, err: expect.stringContaining(file) })
 })

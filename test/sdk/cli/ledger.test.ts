@@ -1,6 +1,6 @@
 // The commands against the whole system: service, PostgreSQL, chain.
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig, type Service, startService } from '@killick/anchor-service'
@@ -10,6 +10,7 @@ import { type LocalChain, startChain } from '../../../scripts/lib/local-chain.ts
 import { loadSigner } from '../../../sdk/src/client/key.ts'
 import { utf8 } from '../../../sdk/src/core/bytes.ts'
 import { printCheckpoint } from '../../../sdk/src/core/checkpoint.ts'
+import { printFork } from '../../../sdk/src/core/fork.ts'
 import { sha256 } from '../../../sdk/src/core/hash.ts'
 import { parseVkey, signNote } from '../../../sdk/src/core/note.ts'
 import { parseProof } from '../../../sdk/src/core/proof.ts'
@@ -487,9 +488,23 @@ describe('audit', () => {
       const body = printCheckpoint({ origin: name, size: 2, root: sha256(utf8('another history')) })
       const note = signNote(body, name, publicKey, (message) => signer.sign(message) as Uint8Array)
       writeFileSync(file('other.note'), note)
-      const { code, held } = await against('--since', file('other.note'))
-      expect(code).toBe(1)
-      expect(held).toMatchObject({ status: 'failed', detail: expect.stringContaining('was rewritten') })
+      // To a recorder that has found it out and kept what it was shown, too.
+      const [known, url] = [readFileSync(join(file('spool'), 'checkpoint'), 'utf8'), service.url]
+      const shown = { known: { note: known, receipt: null }, other: { note, receipt: null } }
+      const found = { reason: 'consistency', found: '2026-01-01T00:00:00.000Z', asked: null, answer: null } as const
+      cpSync(file('spool'), file('halted'), { recursive: true })
+      writeFileSync(
+        join(file('halted'), 'log-forked.json'),
+        printFork({ ...found, url, logKey: service.vkey, ...shown }),
+      )
+      for (const args of [
+        ['--since', file('other.note')],
+        ['--receipts', file('halted')],
+      ]) {
+        const { code, held } = await against(...args)
+        expect(code).toBe(1)
+        expect(held).toMatchObject({ status: 'failed', detail: expect.stringContaining('was rewritten') })
+      }
     })
 
     test.each(['"logIndex":0', 'hello'])(

@@ -16,11 +16,20 @@ type Parts = {
   sender: Omit<SenderOptions, 'spool'>
 }
 
-/** Goes through the folders, one after another, beside whatever else the process does. It keeps no process alive. */
-export function adopt(dirs: readonly string[], parts: Parts): Adoption {
+/** Others may end while this process lives, and nobody may start in their place. ms */
+const LOOK_EVERY_MS = 60_000
+
+/**
+ * Goes through the folders, one after another, beside whatever else the process does. It keeps no process alive.
+ * @param look which folders there are
+ * @param isOnce only now, and not every minute
+ */
+export function adopt(look: () => Promise<readonly string[]>, isOnce: boolean, parts: Parts): Adoption {
   let sender: Sender | undefined
   let recorder: Recorder | undefined
   let isStopped = false
+  /** Folders of which it was told once why nothing more is sent from them. */
+  const broken = new Set<string>()
   const { onError } = parts.sender
 
   async function adoptOne(dir: string): Promise<void> {
@@ -31,8 +40,9 @@ export function adopt(dirs: readonly string[], parts: Parts): Adoption {
       recorder = new Recorder({ ...parts.recorder, spool, onRejected: onError })
       sender = new Sender({ ...parts.sender, spool })
       sender.start()
-      // Why it was not accepted, the sender has told; the next process tries again.
+      // Why it was not accepted, the sender has told; it is tried again, but not what the log contradicts.
       const isAccepted = await sender.flush(seq, false).catch(() => null)
+      if (sender.state === 'halted') broken.add(dir)
       if (isAccepted === null || !spool.isLeftOpen) return
       await recorder.end(streamClose(source, stream))
       await sender.flush(spool.state.seq, false).catch(() => {})
@@ -45,19 +55,32 @@ export function adopt(dirs: readonly string[], parts: Parts): Adoption {
   }
 
   async function adoptAll(): Promise<void> {
-    for (const dir of dirs) {
+    for (const dir of await look()) {
       if (isStopped) return
-      // A spool that somebody holds is no dead worker's.
+      if (broken.has(dir)) continue
       await adoptOne(dir).catch((error) => {
-        if (!isLocked(error)) onError(error)
+        // A spool that somebody holds is no dead worker's.
+        if (isLocked(error)) return
+        broken.add(dir)
+        onError(error)
       })
     }
   }
 
-  const running = adoptAll()
+  let running: Promise<void> | null = null
+  const begin = () => {
+    running ??= adoptAll()
+      .catch(onError)
+      .finally(() => {
+        running = null
+      })
+  }
+  begin()
+  const looking = isOnce ? undefined : setInterval(begin, LOOK_EVERY_MS).unref()
   return {
     async stop() {
       isStopped = true
+      clearInterval(looking)
       recorder?.giveUp()
       await sender?.stop()
       await running

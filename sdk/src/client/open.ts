@@ -314,8 +314,10 @@ export async function openOver<const Fields extends string = never>(
   const recorder = new Recorder({ ...recording, spool, onRejected: (error) => onError(error, 'record') })
   sender = new Sender({ ...sending, spool, onPin })
   sender.start()
-  const left = isShared ? await leftBehind(where, worker!) : []
-  const adoption = adopt(left, { spool: storing, recorder: recording, sender: { ...sending, onPin: () => {} } })
+  const adopting = { spool: storing, recorder: recording, sender: { ...sending, onPin: () => {} } }
+  // A program that keeps notes on its events needs what a dead worker left when it goes on in its place: so it is left there, if it can be.
+  const isOnce = onFound !== undefined
+  const adoption = worker === null ? null : adopt(() => leftBehind(where, worker), isOnce, adopting)
   const share: AuditLog['share'] = async (eventId, what) => {
     if (options.readerToken === undefined)
       throw new KillickError('option_invalid', 'Option readerToken is missing; share() needs it', {
@@ -332,7 +334,7 @@ type Parts = {
   worker: number | null
   recorder: Recorder
   sender: Sender
-  adoption: Adoption
+  adoption: Adoption | null
   share: AuditLog['share']
   logKey: string | undefined
   /** Whether events are lost with the process, so that `record()` waits for the receipt. */
@@ -396,7 +398,7 @@ function auditLog({
       (signal) => sender.flush(undefined, true, signal),
       () => new Error('it is closed as it is'),
     ).catch(() => {})
-    await Promise.all([sender.stop(), adoption.stop()])
+    await Promise.all([sender.stop(), adoption?.stop()])
     await spool.close()
     return left()
   }

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { type AuditLogOptions, openAuditLog } from '../../../sdk/src/client/index.ts'
 import { endsStream } from '../../../sdk/src/core/event.ts'
 import { event, idsIn, key, problem, startLog, type TestLog, tempDir } from './support.ts'
@@ -83,6 +83,52 @@ test('what killed workers left is sent by the next one, each stream once and end
   )
   // Nobody holds what was adopted.
   for (const dir of ['1', '2']) await (await open(log, join(folder, dir))).close()
+})
+
+test('what a killed worker left is sent by one that lived then, though none is started in its place', async () => {
+  const log = await startLog()
+  const spool = join(tempDir(), '{worker}')
+  vi.useFakeTimers({ toFake: ['setInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const living = await open(log, spool)
+  expect(living.status.worker).toBe(0)
+  const script = fileURLToPath(new URL('./recording-child.ts', import.meta.url))
+  log.faults.push(...Array(10_000).fill(problem(503, 'busy')))
+  const recorded: string[] = []
+  const child = spawn(process.execPath, [script, log.url, spool, JSON.stringify(key)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const end = once(child, 'close')
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    for (const line of text.split('\n').slice(0, -1)) recorded.push(line.split(' ')[1]!)
+  })
+  await vi.waitUntil(() => recorded.length > 5, 10_000)
+  child.kill('SIGKILL')
+  await end
+  log.faults.length = 0
+  vi.advanceTimersByTime(60_000)
+  await vi.waitUntil(() => [...streamsIn(log).values()].some((ended) => ended.at(-1)), 10_000)
+  for (const id of recorded) expect(idsIn(log)).toContain(id)
+})
+
+test('but for programs that are told what is found in a spool it stays for who goes on there', async () => {
+  const log = await startLog()
+  const spool = join(tempDir(), '{worker}')
+  vi.useFakeTimers({ toFake: ['setInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const found: string[] = []
+  const onFound = (event: string) => void found.push(event)
+  const living = await open(log, spool, { onFound })
+  log.faults.push(problem(503, 'busy'))
+  const other = await open(log, spool, { onFound })
+  await other.record(event(1))
+  expect(await other.close({ timeoutMs: 0 })).toMatchObject({ pending: 2 })
+  vi.advanceTimersByTime(60_000)
+  for (let i = 0; i < 3; i++) await living.record(event(i)).then(() => living.flush())
+  expect(streamsIn(log).size).toBe(1)
+  expect(found).toEqual([])
+  await open(log, spool, { onFound })
+  expect(found).toHaveLength(2)
 })
 
 test('streams of workers that were killed when all was accepted end too, and once', async () => {

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { equalBytes, erasedLeaf, nodePrimitives, treeRoot } from '@killick/sdk/core'
 import type { Config } from '../config.ts'
 import { emptyAgain } from '../erasure/dropping.ts'
 import { keepErasing } from '../erasure/erasing.ts'
-import { type KeptOrder, keepOrders, readOrder } from '../erasure/kept-orders.ts'
+import { type KeptOrder, keepOrders, readOrder, readWords } from '../erasure/kept-orders.ts'
 import { StartError } from '../errors.ts'
 import { readErasure, readErasures, type StoredErasure } from '../ledger/registry/erasures.ts'
 import { openStore } from '../open-store.ts'
@@ -11,8 +12,15 @@ const ACTOR = { type: 'operator', id: 'erase-after-restore' }
 const LOOK_MS = 200
 const PAGE = 1000
 
-/** What became of the orders. Of `held` and `unreadable`, each event once, however many orders name it. */
-type Repeated = { orders: number; events: number; held: Set<string>; holds: Set<string>; unreadable: Set<string> }
+/** What became of the orders. Of `held` and `unreadable`, each event once, however many orders name it. `altered`: ids of orders. */
+type Repeated = {
+  orders: number
+  events: number
+  held: Set<string>
+  holds: Set<string>
+  unreadable: Set<string>
+  altered: Set<string>
+}
 
 /**
  * `erase --after-restore`: orders again, and carries out, what orders named that the restored database has again: those of the data folder
@@ -20,7 +28,8 @@ type Repeated = { orders: number; events: number; held: Set<string>; holds: Set<
  * policies will drop. It may be stopped at any time, and run again.
  *
  * @returns what to print
- * @throws StartError if the log went back and nobody has decided yet; or if something is left, because a hold covers it or it cannot be read
+ * @throws StartError if the log went back and nobody has decided yet; or if something is left, because a hold covers it, it cannot be read, or
+ * the list that names it was altered
  */
 export async function eraseAfterRestore(config: Config): Promise<string> {
   const store = await openStore(config)
@@ -31,7 +40,8 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
   try {
     if ((await ledger.checkHead()) !== null) throw new StartError(DECIDE)
     const lost = [...(await orders.lost()), ...(await orders.left())]
-    const all: Repeated = { orders: 0, events: 0, held: new Set(), holds: new Set(), unreadable: new Set() }
+    const none = { held: new Set<string>(), holds: new Set<string>(), unreadable: new Set<string>() }
+    const all: Repeated = { orders: 0, events: 0, ...none, altered: new Set() }
     const repeat = async (order: KeptOrder) => {
       const { erasure, ...left } = await erasing.repeat(order, ACTOR)
       if (erasure !== null) {
@@ -46,7 +56,12 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
     const { inLog, open } = await readOrders()
     for (const erasure of open) await carriedOut(erasure)
     for (const order of lost) await orders.look(order.id, await repeat(order))
-    for (const id of inLog) await repeat(await readOrder(pool, id))
+    for (const { id, logIndex } of inLog) {
+      const order = await readOrder(pool, id)
+      const { root } = await readWords(pool, logIndex)
+      if (equalBytes(treeRoot(order.entries.map(erasedLeaf), nodePrimitives.nodeHash), root)) await repeat(order)
+      else all.altered.add(id)
+    }
     return describe(all, lost.length + inLog.length, await emptyAgain(pool))
   } finally {
     await erasing.close()
@@ -54,17 +69,14 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
   }
 
   /** The orders of the log, those by a policy too, since nothing looks at a pack again of which everything has expired; and what is open. */
-  async function readOrders(): Promise<{ inLog: string[]; open: StoredErasure[] }> {
+  async function readOrders(): Promise<{ inLog: StoredErasure[]; open: StoredErasure[] }> {
     const found: StoredErasure[] = []
     for (let after: number | null = -1; after !== null; ) {
       const { erasures, next } = await readErasures(pool, { limit: PAGE, after })
       found.push(...erasures)
       after = next
     }
-    return {
-      inLog: found.map(({ id }) => id),
-      open: found.filter(({ end }) => end === null),
-    }
+    return { inLog: found, open: found.filter(({ end }) => end === null) }
   }
 
   async function carriedOut({ id }: StoredErasure): Promise<void> {
@@ -75,7 +87,11 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
   }
 }
 
-function describe({ orders, events, held, holds, unreadable }: Repeated, looked: number, dropped: number): string {
+function describe(
+  { orders, events, held, holds, unreadable, altered }: Repeated,
+  looked: number,
+  dropped: number,
+): string {
   const lines = [
     `Orders of erasure that were looked at: ${looked}.`,
     orders === 0
@@ -84,7 +100,7 @@ function describe({ orders, events, held, holds, unreadable }: Repeated, looked:
   ]
   if (dropped > 0)
     lines.push(`Events that were there again after a policy had dropped them, and are gone again: ${dropped}.`)
-  if (held.size === 0 && unreadable.size === 0) return `${lines.join('\n')}\n`
+  if (held.size + unreadable.size + altered.size === 0) return `${lines.join('\n')}\n`
   if (held.size > 0)
     lines.push(
       `Events that were left, because holds cover them: ${held.size}. The holds: ${[...holds].join(', ')}. Which of the two gives way is for people to decide: lift the hold, then run this again or order the erasure anew.`,
@@ -92,6 +108,10 @@ function describe({ orders, events, held, holds, unreadable }: Repeated, looked:
   if (unreadable.size > 0)
     lines.push(
       `Events that cannot be read as they were accepted: ${unreadable.size}. Nothing of them was erased; an audit tells where they are.`,
+    )
+  if (altered.size > 0)
+    lines.push(
+      `Orders whose lists are not what the orders commit to: ${[...altered].join(', ')}. Somebody has altered the database; what these orders named may be there again. Restore another copy.`,
     )
   throw new StartError(lines.join('\n'))
 }

@@ -200,6 +200,18 @@ describe('a pack of before an order', () => {
     await expectErased()
   })
 
+  test('whose order’s list somebody has altered is not said to be gone', async () => {
+    await keepTables(service, ['erased'])
+    await putBack()
+    await tamper(service, `delete from erased where leaf_hash = '\\x${Buffer.from(leaf, 'base64url').toString('hex')}'`)
+    const ids = (await call(service.url, '/v1/erasures')).json.erasures.slice(2).map(({ id }: { id: string }) => id)
+    await expect(erase()).rejects.toThrow(`Orders whose lists are not what the orders commit to: ${ids.join(', ')}. `)
+    expect(await found()).toBe(1)
+    await tamper(service, 'delete from erased; insert into erased select * from kept_erased')
+    expect(await erase()).toMatch(/Events .*: 1\.$/m)
+    await expectErased()
+  })
+
   test('what a hold covers is left, and said', async () => {
     const body = { case: 'C-1', reason: 'suit', covers: { source: 'hr' } }
     const hold = (await send('/v1/holds', ADMIN, body)).json.id

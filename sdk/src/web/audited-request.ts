@@ -103,7 +103,8 @@ export class AuditedRequest<Request = unknown> implements RequestEvent {
   /** A target that is told now, while the router still knows the parameters. */
   recordNow(event: RouteAudit<Request>): void {
     const { target } = event
-    this.record(typeof target === 'function' ? { ...event, target: target(this.#facts.request) } : event)
+    if (typeof target !== 'function') this.record(event)
+    else this.record({ ...event, target: this.#attempt('target', () => target(this.#facts.request)) })
   }
 
   set(event: Partial<Omit<KitEvent, 'action'>>): void {

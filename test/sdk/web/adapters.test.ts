@@ -79,6 +79,17 @@ describe.each(Object.keys(FRAMEWORKS))('%s, the answer waits', (framework) => {
     expect(JSON.stringify(app.log.events())).not.toMatch(/secret|is broken/)
   })
 
+  test('a target that cannot be told keeps no request from being handled and recorded', async () => {
+    expect((await ask(app, 'POST', '/invoices/untold', MANAGER)).status).toBe(200)
+    expect(app.log.events()).toMatchObject([
+      {
+        ...{ action: 'invoice.approve', outcome: 'success', actor: { id: 'ada' } },
+        targets: [{ type: 'route' }],
+        context: { http: { status: 200, unknown: ['target'] } },
+      },
+    ])
+  })
+
   test('a denial is recorded, whatever its reason quotes of what was sent', async () => {
     expect((await ask(app, 'POST', '/invoices/quoted', CLERK)).status).toBe(403)
     expect(app.log.events()).toMatchObject([{ outcome: 'denied', metadata: { reason: 'no access to \ufffd' } }])

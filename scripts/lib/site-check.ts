@@ -28,6 +28,8 @@ export async function checkSite(folder: string): Promise<string[]> {
   const browser = await chromium.launch({ executablePath: findTool('chromium')!, args: ['--headless', '--no-sandbox'] })
   const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
   const faults: string[] = []
+  const anchors = new Set<string>()
+  const links: { from: string; to: string }[] = []
   // The pages of the API are typedoc's own.
   const paths = globSync('**/*.html', { cwd: folder }).filter((path) => !path.startsWith('api/') && path !== '404.html')
   try {
@@ -42,6 +44,11 @@ export async function checkSite(folder: string): Promise<string[]> {
       for (const path of paths) {
         at = `${path} (${colorScheme})`
         await page.goto(`${origin}/${path}`, { waitUntil: 'load' })
+        for (const id of await page.evaluate<string[]>('[...document.querySelectorAll("[id]")].map(({ id }) => id)'))
+          anchors.add(`${origin}/${path}#${id}`)
+        // Of the text; the site's own navigation is on every page.
+        const hrefs = `[...document.querySelectorAll("main a[href*='#']")].map(({ href }) => href)`
+        for (const to of await page.evaluate<string[]>(hrefs)) links.push({ from: at, to: decodeURI(to) })
         await page.evaluate(`${axe}; undefined`)
         const { violations } = await page.evaluate<AxeResults>(
           'axe.run({ resultTypes: ["violations"], preload: false })',
@@ -53,6 +60,8 @@ export async function checkSite(folder: string): Promise<string[]> {
       }
       await page.close()
     }
+    for (const { from, to } of links)
+      if (to.startsWith(origin) && !anchors.has(to)) faults.push(`${from}: no heading at ${to}`)
   } finally {
     await browser.close()
     server.close()

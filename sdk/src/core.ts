@@ -172,6 +172,7 @@ export {
 export {
   DAY_S,
   dropFields,
+  type HeaderScope,
   isCovered,
   isPolicyName,
   isRetentionScope,

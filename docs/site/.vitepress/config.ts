@@ -23,6 +23,7 @@ export default defineConfig({
   markdown: {
     html: false,
     attrs: { disable: true },
+    anchor: { slugify: anchorOf },
     config: extendMarkdown,
     theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
   },
@@ -172,6 +173,15 @@ function extendMarkdown(markdown: Renderer): void {
       }
     }
   })
+}
+
+/** The anchor of a heading, as GitHub makes it, so that a link to it leads there in the repository and in the site. */
+function anchorOf(heading: string): string {
+  const letters = heading
+    .trim()
+    .toLowerCase()
+    .replace(/[^\p{L}\p{M}\p{N}_ -]/gu, '')
+  return encodeURIComponent(letters.replaceAll(' ', '-'))
 }
 
 /** A folder with a page of its own, or an image. */

@@ -23,7 +23,16 @@ export { type LookupPins, lookUp } from './lookups.ts'
 export type { OwnCheck, Resumes, WalkedBatch, WalkedEntry } from './own-check.ts'
 export type { Prefix } from './prefix.ts'
 export type { BatchReaders } from './readers.ts'
-export { answerReaders, type Noting, type ReadBatches, readerOf } from './readings.ts'
+export {
+  answerReaders,
+  type BatchReading,
+  type KnownKeys,
+  type Noting,
+  type ReadBatches,
+  readerOf,
+  type Signed,
+  type ToRead,
+} from './readings.ts'
 export { holdReceipts } from './receipts.ts'
 export { systemEvent } from './records.ts'
 export { RowCursor } from './rows.ts'

@@ -71,10 +71,12 @@ const HASH_CHARACTERS = 43
 export class KnownKeys {
   readonly #keys = new Map<string, { jwk: PublicJwk; verify: ReturnType<typeof verifierOf> | null }>()
 
+  /** Adds keys; those of before stay. */
   add(keys: readonly PublicJwk[]): void {
     for (const jwk of keys) this.#keys.set(thumbprint(jwk), { jwk, verify: null })
   }
 
+  /** Whether a signature verifies under the key that it names. */
   check({ alg, kid, input, bytes }: Signature): Signed {
     const key = this.#keys.get(kid)
     if (key === undefined) return 'unknown'
@@ -95,7 +97,7 @@ export function linesOf(bytes: Uint8Array): { header: string; tokens: string[] }
   return { header: header!, tokens }
 }
 
-/** @param noting one for the thread, as what this returns: its buffers hold the longest event */
+/** What reads batches, and notes of their events what it is told to. @param noting one for the thread, as what this returns: its buffers hold the longest event */
 export function readerOf<Notes extends EventNotes>(noting: Noting<Notes>): ReadBatches {
   const how = { reader: new EventReader(noting.notes), noteOf: noting.noteOf, isTaken: () => true }
   const take = (notes: Notes) => noting.add(notes)

@@ -5,7 +5,15 @@
 export { verifySignature } from '../core/signature.ts'
 export { linesOf } from './lines.ts'
 export type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
-export { type CheckSignature, type EntryReading, NamedKeys, readStretch, type StretchReading } from './reading.ts'
+export {
+  type CheckSignature,
+  type EntryReading,
+  type MaybeSigned,
+  NamedKeys,
+  type PlaceRun,
+  readStretch,
+  type StretchReading,
+} from './reading.ts'
 export type { BundleStretch } from './stretches.ts'
 export type {
   BundleCompleteness,

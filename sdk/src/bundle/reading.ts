@@ -65,10 +65,12 @@ export class NamedKeys {
     this.#check = check
   }
 
+  /** Adds keys; those of before stay. */
   add(keys: readonly PublicJwk[]): void {
     for (const jwk of keys) this.#keys.set(thumbprint(jwk), jwk)
   }
 
+  /** Whether a signature verifies under the key that it names; null: that key was not added. */
   check(signature: BatchHeader['signature']): MaybeSigned | Promise<boolean> {
     const jwk = this.#keys.get(signature.kid)
     if (jwk === undefined) return null

@@ -81,7 +81,7 @@ export type BundleStretchRead = {
 
 /** Reads stretches of bundles, such as on other threads; what it says of them must be what `readStretch` says. */
 export type BundleReader = {
-  /** @param keys those that may sign something, as far as is known by now: each call has those of the one before it, and perhaps more behind them */
+  /** Reads one. @param keys those that may sign something, as far as is known by now: each call has those of the one before it, and perhaps more behind them */
   readonly read: (stretch: BundleStretch, keys: readonly PublicJwk[]) => Promise<BundleStretchRead>
   /** How many stretches are to be under way while the next is cut: none for a reader on the calling thread. Asked again and again. */
   readonly ahead: () => number

@@ -84,7 +84,7 @@ export function isCovered(
 }
 
 /** A batch as its header tells it, which is all that is known of one that was dropped. */
-type HeaderScope = { readonly source: string; readonly stream: string }
+export type HeaderScope = { readonly source: string; readonly stream: string }
 
 /** Whether any event of a source and stream can be covered: by what a policy or a hold says of these two. */
 const canCover = (

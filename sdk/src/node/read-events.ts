@@ -20,9 +20,11 @@ export type LineSignature = BatchHeader['signature'] & { line: number }
 
 /** Takes the events, in order. */
 export type TakeEvents<Notes> = {
-  /** @param notes serve the next event afterwards. @param size of its line, with the line feed */
+  /** Each event, in order. @param notes serve the next event afterwards. @param size of its line, with the line feed */
   event(notes: Notes, size: number): void
+  /** Of each signed event, for the caller to check. */
   signature(signature: LineSignature): void
+  /** An event has no signature of its own. */
   unsigned(line: number): void
   /** An event does not disclose all of its digests. */
   hidden(line: number): void
@@ -54,7 +56,9 @@ export type ReadEvents = {
 
 /** How events are read: what is noted of one that core's parser has read, and which it must disclose. */
 export type EventsReader<Notes extends EventNotes> = {
+  /** Reads events as recorders print them; it is used for one batch at a time. */
   reader: EventReader<Notes>
+  /** The notes of an event that core's parser has read. */
   noteOf(event: ParsedEvent): Notes
   /** Whether an event that core has parsed may be there as it is. */
   isTaken(event: ParsedEvent): boolean

@@ -48,7 +48,7 @@ export type BundlePhrases = {
   }
   /** On events that are not there because policies have dropped them. */
   readonly dropped: {
-    /** @param events how many, from 1 */
+    /** That there are some. @param events how many, from 1 */
     readonly found: (events: number) => string
     /** Where there is no gap besides. */
     readonly nothingElse: string
@@ -57,7 +57,9 @@ export type BundlePhrases = {
   }
   /** Sentences on events that lack fields. Each is told how many events, from 1. */
   readonly fields: {
+    /** Of fields that were erased. */
     readonly erased: (events: number) => string
+    /** Of fields that have expired. */
     readonly expired: (events: number) => string
     /** Of fields that are not shown, and nothing says why. */
     readonly hidden: (events: number) => string
@@ -68,14 +70,14 @@ export type BundlePhrases = {
   }
   /** On keys that were used outside of the time for which they are registered. */
   readonly keysOutside: {
-    /** @param uses how many, from 1 */
+    /** That there are some. @param uses how many, from 1 */
     readonly found: (uses: number) => string
     /** One of them. */
     readonly one: (use: BundleKeyOutside) => string
   }
   /** On times in which a stream said nothing for longer than its source promised. */
   readonly silence: {
-    /** @param times how many such times, from 1 */
+    /** That there are some. @param times how many such times, from 1 */
     readonly found: (times: number) => string
     /** What that there are some, or none, rests on; the end of a sentence. @param pairs of events, in how many `streams` */
     readonly basis: (pairs: number, streams: number) => string

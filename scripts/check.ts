@@ -25,6 +25,11 @@ const CHECKS: Check[] = [
   },
   { name: 'style', says: 'biome: lint and format', run: [bin('@biomejs/biome', 'biome'), 'ci', '--colors=off', '.'] },
   { name: 'docs', run: ['scripts/docstrings.ts'] },
+  {
+    name: 'api',
+    says: 'typedoc: every member has a docstring, every type is exported',
+    run: ['scripts/docs.ts', '--api'],
+  },
   { name: 'imports', run: ['scripts/imports.ts'] },
   { name: 'names', run: ['scripts/names.ts'] },
   { name: 'dead code', says: 'knip', run: [bin('knip', 'knip'), '--no-progress', '--treat-config-hints-as-errors'] },

@@ -4,6 +4,7 @@
 //
 //   npm run docs              makes the site
 //   npm run docs -- --check   makes it, and opens every page in Chromium: nothing that axe finds, nothing asked of another host
+//   npm run docs -- --api     only looks whether the reference of the API could be made: a part of `npm run check`
 //   npm run docs -- --serve   makes it and shows it at http://127.0.0.1:4173; Ctrl-C ends that
 //
 // Its tools are large, so each has a package of its own with its own lock file, installed at the first run: VitePress in docs/site;
@@ -39,8 +40,15 @@ async function readOpenApi(): Promise<OpenApi> {
   }
 }
 
+const reads = [typedoc, '--options', join(root, 'scripts/docs/typedoc.json')]
+
 try {
-  for (const folder of [site, join(root, 'scripts/docs')]) installBeside(folder)
+  installBeside(join(root, 'scripts/docs'))
+  if (process.argv.includes('--api')) {
+    node(root, ...reads, '--emit', 'none', '--logLevel', 'Warn')
+    process.exit()
+  }
+  installBeside(site)
   const reference = join(root, 'docs/reference')
   mkdirSync(reference, { recursive: true })
   const pages = {
@@ -51,7 +59,7 @@ try {
   }
   for (const [name, text] of Object.entries(pages)) writeFileSync(join(reference, `${name}.md`), text)
   node(site, vitepress, 'build')
-  node(root, typedoc, '--options', join(root, 'scripts/docs/typedoc.json'))
+  node(root, ...reads)
   if (process.argv.includes('--check')) {
     const faults = await checkSite(join(site, 'dist'))
     for (const fault of faults) console.error(fault)

@@ -1,4 +1,5 @@
 // Opens what a recorder writes to, and says of what an earlier process left open that its outcome is unknown.
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type AuditLog, type AuditLogStatus, openAuditLog, type Recorded } from '@killick/sdk'
 import type { JsonObject } from '@killick/sdk/core'
@@ -8,7 +9,7 @@ import { DETAILS, eventOf, type RecordedEvent, type RecorderKind } from './event
 import { FoundEvents, OpenIntents } from './open-intents.ts'
 import { codeOf, type Durable, type Sink, type ToRecord } from './recording.ts'
 import { recordUnknown } from './recover.ts'
-import type { RecorderSettings } from './settings.ts'
+import { placeOf, type RecorderSettings } from './settings.ts'
 
 /** The audit log of a recorder, and what is open in it. */
 export type SessionRecorder = Sink & {
@@ -37,26 +38,43 @@ export type RecorderParts = {
 }
 
 /**
- * Opens the log and the file of open intents.
+ * Opens the log and the file of open intents. Where recorders share a folder of spools, it also ends what others have left that were killed.
  * @param hasThread whether the calling thread does nothing else
  * @throws KillickError, e.g. `spool_locked`, `key_unsafe`; in strict mode what kept an unknown outcome from being recorded
  */
 export async function openRecorder(parts: RecorderParts, hasThread = false): Promise<SessionRecorder> {
+  const { recorder, worker } = await openOne(parts, { hasThread, place: null })
+  if (worker === null) return recorder
+  const left = takeOver(parts, worker)
+  return {
+    ...recorder,
+    async close() {
+      await left.stop()
+      await recorder.close()
+    },
+  }
+}
+
+/** @param place the number of a recorder that has ended, and is gone on for; null: this one's own */
+async function openOne(
+  parts: RecorderParts,
+  { hasThread, place }: { hasThread: boolean; place: number | null },
+): Promise<{ recorder: SessionRecorder; worker: number | null }> {
   const { kind, settings, say } = parts
   const sealing = await sealingOf(parts)
   const { promise: ready, resolve } = Promise.withResolvers<OpenIntents>()
   const found = new FoundEvents(kind)
-  const log = await openLog(parts, { found, ready, hasThread, sealing }).catch(async (error) => {
+  const log = await openLog(parts, { found, ready, hasThread, sealing, place }).catch(async (error) => {
     await sealing?.close()
     throw error
   })
   try {
     const { worker } = log.status
-    const file = join(settings.state, worker === null ? 'open.ndjson' : `open-${worker}.ndjson`)
+    const file = join(settings.state, openFile(place ?? worker))
     const { intents: open, left } = OpenIntents.open(file, found, isActorSealed(settings))
     resolve(open)
     await recover(parts, left, log, open, sealing)
-    return {
+    const recorder: SessionRecorder = {
       record: (it) => record(it, parts, log, open),
       async status() {
         const { state, pending, spoolBytes, retries, lastError } = log.status
@@ -69,11 +87,50 @@ export async function openRecorder(parts: RecorderParts, hasThread = false): Pro
         await sealing?.close()
       },
     }
+    return { recorder, worker }
   } catch (error) {
     await log.close({ timeoutMs: 0 })
     await sealing?.close()
     throw error
   }
+}
+
+const openFile = (worker: number | null): string => (worker === null ? 'open.ndjson' : `open-${worker}.ndjson`)
+
+/**
+ * Goes on for recorders that were killed, one after another: nobody may ever start in their places, and only whoever has a recorder's spool
+ * and its file of open intents together can tell what has no outcome.
+ */
+function takeOver(parts: RecorderParts, own: number): { stop(): Promise<void> } {
+  const { settings, say } = parts
+  let isStopped = false
+  const all = async () => {
+    for (const place of await placesIn(settings.state)) {
+      if (isStopped) return
+      if (place === own) continue
+      try {
+        const { recorder } = await openOne(parts, { hasThread: false, place })
+        await recorder.close()
+      } catch (error) {
+        // Somebody holds the spool, so nobody has left it.
+        if ((error as { code?: string }).code !== 'spool_locked')
+          say(`what recorder ${place} left stays as it is: ${(error as Error).message}`)
+      }
+    }
+  }
+  const running = all()
+  return {
+    async stop() {
+      isStopped = true
+      await running
+    },
+  }
+}
+
+/** Numbers of recorders, those that live too: each has a file of open intents from its start on. */
+async function placesIn(state: string): Promise<number[]> {
+  const numbers = (await readdir(state)).map((name) => /^open-(\d+)\.ndjson$/.exec(name)?.[1])
+  return numbers.flatMap((number) => (number === undefined ? [] : [Number(number)])).sort((a, b) => a - b)
 }
 
 /** Takes the fields that this recorder has declared. */
@@ -88,14 +145,22 @@ function openLog(
     ready,
     hasThread,
     sealing,
-  }: { found: FoundEvents; ready: Promise<OpenIntents>; hasThread: boolean; sealing: EventSealing | null },
+    place,
+  }: {
+    found: FoundEvents
+    ready: Promise<OpenIntents>
+    hasThread: boolean
+    sealing: EventSealing | null
+    place: number | null
+  },
 ): Promise<RecorderLog> {
   let lastSaid = ''
   return openAuditLog({
     url: settings.url,
     source: settings.source,
     key: settings.key,
-    spool: settings.spool,
+    // Of a recorder that is gone on for, the stream ends.
+    ...(place === null ? { spool: settings.spool } : { spool: placeOf(settings.spool, place), endStream: true }),
     ...(settings.logKey !== null && { logKey: settings.logKey }),
     fields: [...fields, DETAILS],
     ...(sealing !== null && { sealing: sealing.sealer, sealed: [...settings.sealed!.fields] as 'actor'[] }),

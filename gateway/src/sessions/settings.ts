@@ -1,5 +1,5 @@
 // What all recorders' configurations share.
-import { basename, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { isObject, isSourceName, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import {
   compileRedaction,
@@ -62,6 +62,11 @@ export type RecorderLimits = {
 }
 
 const WORKER = '{worker}'
+
+/** The spool of one of several recorders. */
+export const placeOf = (spool: string, place: number): string =>
+  join(dirname(spool), basename(spool).replace(WORKER, `${place}`))
+
 /** Two fields of so many bytes fit into an event when they are sealed. */
 const MAX_SEALED = 64 << 10
 

@@ -22,9 +22,8 @@ const LOOK_EVERY_MS = 60_000
 /**
  * Goes through the folders, one after another, beside whatever else the process does. It keeps no process alive.
  * @param look which folders there are
- * @param isOnce only now, and not every minute
  */
-export function adopt(look: () => Promise<readonly string[]>, isOnce: boolean, parts: Parts): Adoption {
+export function adopt(look: () => Promise<readonly string[]>, parts: Parts): Adoption {
   let sender: Sender | undefined
   let recorder: Recorder | undefined
   let isStopped = false
@@ -76,7 +75,7 @@ export function adopt(look: () => Promise<readonly string[]>, isOnce: boolean, p
       })
   }
   begin()
-  const looking = isOnce ? undefined : setInterval(begin, LOOK_EVERY_MS).unref()
+  const looking = setInterval(begin, LOOK_EVERY_MS).unref()
   return {
     async stop() {
       isStopped = true

@@ -109,7 +109,8 @@ export type AuditLogOptions<Fields extends string = never> = {
   /**
    * Called with each event that the spool still holds when it is opened, as its bytes, oldest first, before `openAuditLog` resolves
    * and before anything is sent: for a program that keeps notes of its own on its events, and brings them up to date after a crash.
-   * Some of these events the log may have accepted already.
+   * Some of these events the log may have accepted already. With `{worker}` in `spool`, what workers left that have ended is then for
+   * the program to send: it opens their spools, each by its own name.
    */
   onFound?: (event: string) => void
 }
@@ -315,9 +316,8 @@ export async function openOver<const Fields extends string = never>(
   sender = new Sender({ ...sending, spool, onPin })
   sender.start()
   const adopting = { spool: storing, recorder: recording, sender: { ...sending, onPin: () => {} } }
-  // A program that keeps notes on its events needs what a dead worker left when it goes on in its place: so it is left there, if it can be.
-  const isOnce = onFound !== undefined
-  const adoption = worker === null ? null : adopt(() => leftBehind(where, worker), isOnce, adopting)
+  // A program that keeps notes on its events needs to see what a dead worker left before it is sent: so that stays where it is.
+  const adoption = worker === null || onFound !== undefined ? null : adopt(() => leftBehind(where, worker), adopting)
   const share: AuditLog['share'] = async (eventId, what) => {
     if (options.readerToken === undefined)
       throw new KillickError('option_invalid', 'Option readerToken is missing; share() needs it', {

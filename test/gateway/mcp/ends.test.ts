@@ -70,6 +70,38 @@ test('killed between intent and outcome: the server ends, and the next start say
   expect(find(await it.events(), 'mcp.tools.call.result')).toHaveLength(3)
 })
 
+test('several are killed, and one starts: of the others’ intents too it says that nobody knows, and their streams end', async () => {
+  const it = await world({ spool: 'mcp-{worker}' })
+  const config = join(it.folder, 'mcp.json')
+  writeFileSync(config, JSON.stringify(it.settings))
+  const recorders = []
+  for (let i = 0; i < 3; i++) {
+    const args = [MAIN, 'mcp', '--config', config, '--', ...it.command]
+    recorders.push(await startChild(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'] }))
+    recorders[i]!.process.stdin!.write(call(1, 'hang'))
+    await vi.waitFor(() => expect(it.seen()).toHaveLength(i + 1), 20_000)
+  }
+  const ended = () => readFileSync(join(it.folder, 'seen.ended'), 'utf8')
+  for (const [i, recorder] of recorders.entries()) {
+    await recorder.kill9()
+    await vi.waitFor(() => expect(ended()).toHaveLength(i + 1), 20_000)
+  }
+  const session = begin(it)
+  await session.call('echo')
+  await session.end()
+  expect(session.said.filter((line) => /have no outcome/.test(line))).toHaveLength(3)
+  for (const place of [0, 1, 2]) {
+    const events = await it.events(`mcp-${place}`)
+    const hung = events.find(({ fields }) => JSON.stringify(fields).includes('"hang"'))!
+    const unknown = find(events, 'mcp.tools.call.result').filter(({ mcp }) => mcp.state === 'unknown')
+    expect(unknown.map(({ mcp }) => mcp.intent)).toEqual([hung.id])
+    expect(actions(events).at(-1)).toBe('stream.close')
+  }
+  // Said once.
+  await begin(it).end()
+  expect(find(await it.events('mcp-2'), 'mcp.tools.call.result')).toHaveLength(1)
+})
+
 test('strict: no room in the spool, so the server sees nothing more; observe: it goes on, and that is counted', async () => {
   const it = await world({ limits: { spoolBytes: 1 << 20, spoolWaitMs: 0, discloseBytes: 90 << 10 } })
   const session = begin(it)

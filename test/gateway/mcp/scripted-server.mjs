@@ -1,12 +1,12 @@
 // A server of the Model Context Protocol that does what a test tells it by the names of its tools, and writes down what it has seen.
 //   node scripted-server.mjs <file for what it sees> [<file with its list of tools>]
 // JavaScript, because each test starts one: Node need not take types out of it first.
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 
 const [seen, tools] = process.argv.slice(2)
 const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
 const listed = () => (tools && existsSync(tools) ? JSON.parse(readFileSync(tools, 'utf8')) : [])
-process.on('exit', () => writeFileSync(`${seen}.ended`, ''))
+process.on('exit', () => appendFileSync(`${seen}.ended`, '.'))
 let asked = null
 
 const TOOLS = {

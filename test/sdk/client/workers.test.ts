@@ -111,7 +111,7 @@ test('what a killed worker left is sent by one that lived then, though none is s
   for (const id of recorded) expect(idsIn(log)).toContain(id)
 })
 
-test('but for programs that are told what is found in a spool it stays for who goes on there', async () => {
+test('but for programs that are told what is found in a spool it stays for who opens that', async () => {
   const log = await startLog()
   const spool = join(tempDir(), '{worker}')
   vi.useFakeTimers({ toFake: ['setInterval'] })

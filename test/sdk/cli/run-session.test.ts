@@ -68,7 +68,7 @@ describe.skipIf(!existsSync('/usr/bin/script'))('a session', () => {
     writeFileSync(
       join(root, 'inner.sh'),
       [
-        ...['stty size; printf \'it\\047s %s\\n\' "$1"; read x; echo "got $x"; touch ready'],
+        ...['printf "\\357\\273\\277"; stty size; printf \'it\\047s %s\\n\' "$1"; read x; echo "got $x"; touch ready'],
         ...[
           'until test "$(stty size)" = "40 90"; do sleep 0.05; done; printf "\\377\\342\\202"; printf "\\254\\n"; exit 7',
         ],
@@ -102,7 +102,7 @@ describe.skipIf(!existsSync('/usr/bin/script'))('a session', () => {
         .at(-1),
     ).toBe('90x40')
     const output = lines.flatMap(([, kind, text]) => (kind === 'o' ? [text] : [])).join('')
-    expect(output).toBe("30 100\r\nit's a  b\r\nhello\r\ngot hello\r\n\ufffd€\r\n")
+    expect(output).toBe("\ufeff30 100\r\nit's a  b\r\nhello\r\ngot hello\r\n\ufffd€\r\n")
 
     expect(run!.metadata.session).toEqual({
       width: 100,

@@ -43,7 +43,8 @@ export type SessionReport = {
 /** Makes an asciicast of bytes as they come, cut into chunks. */
 export class CastWriter {
   readonly #start: number
-  readonly #decoder = new TextDecoder()
+  // A mark of byte order (U+FEFF) is shown like anything else.
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   readonly #all: Hash = createHash('sha256')
   #bytes = 0
   #lines: string[] = []

@@ -189,7 +189,8 @@ describe('the console', () => {
       let text = ''
       for await (const chunk of response.body!) {
         text += Buffer.from(chunk).toString()
-        ids.splice(0, ids.length, ...[...text.matchAll(/^id: (.+)$/gm)].map(([, id]) => id!))
+        // The first message has a place and no event.
+        ids.splice(0, ids.length, ...[...text.matchAll(/^id: (.+)\n(?:event: .+\n)?data: /gm)].map(([, id]) => id!))
         if (ids.length >= until) break
       }
       return ids

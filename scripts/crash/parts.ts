@@ -1,10 +1,10 @@
 // The parts of a deployment, each of which can be killed at any moment and is started again as a supervisor would.
 import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Cluster, startCluster } from '../../anchor-service/src/database/embedded/cluster.ts'
+import { freePort } from '../lib/free-port.ts'
 import { type ChildHandle, startChild, startNode } from '../lib/processes.ts'
 import { findTool } from '../lib/tools.ts'
 
@@ -118,14 +118,4 @@ export async function redis(folder: string): Promise<(Part & { url: string }) | 
     'noeviction',
   ]
   return { ...supervised('redis', () => startChild(program, args)), url: `redis://127.0.0.1:${port}` }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
 }

@@ -9,9 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { generateKey, openAuditLog, type PrivateJwk, publicJwk, writeKeyFile } from '@killick/sdk'
 import pg from 'pg'
+import { freePort } from '../lib/free-port.ts'
 import { startNode } from '../lib/processes.ts'
 import { checkPresence, readEvents } from './check.ts'
-import { anchorService, freePort, type Part, postgres, supervised } from './parts.ts'
+import { anchorService, type Part, postgres, supervised } from './parts.ts'
 import { seeded } from './random.ts'
 import {
   ADMIN,

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { generateKey, openAuditLog, publicJwk, type Trust, writeKeyFile } from '@killick/sdk'
 import type { PinnedLog } from '@killick/sdk/verify'
+import { freePort } from '../lib/free-port.ts'
 import { startChain } from '../lib/local-chain.ts'
 import { checkAudit, checkPresence, checkProof, type LedgerAccess } from './check.ts'
 import { openEraser } from './eraser.ts'
-import { anchorService, freePort, type Part, type PartKind, postgres, recorder, redis } from './parts.ts'
+import { anchorService, type Part, type PartKind, postgres, recorder, redis } from './parts.ts'
 import { seeded } from './random.ts'
 
 export type CrashOptions = {

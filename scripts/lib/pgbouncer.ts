@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './free-port.ts'
 import { type ChildHandle, startChild } from './processes.ts'
 import { findTool, TOOLS } from './tools.ts'
 
@@ -39,13 +39,4 @@ export async function startBouncer(
   child.exited.then(() => rm(folder, { recursive: true, force: true }))
   url.host = `127.0.0.1:${port}`
   return { child, url: url.href }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { freePort } from '../../scripts/lib/free-port.ts'
 import { startChild } from '../support/processes.ts'
-import { freePort } from '../support/redis.ts'
 import { NOWHERE, post, prepare, sample } from './support.ts'
 
 const MAIN = new URL('../../gateway/src/main.ts', import.meta.url).pathname

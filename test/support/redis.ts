@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../../scripts/lib/free-port.ts'
 import { findTool } from '../../scripts/lib/tools.ts'
 import { startChild } from './processes.ts'
 
@@ -62,16 +62,4 @@ async function launch(appendonly: boolean, port: number, folder: string): Promis
     kill9: () => server.kill9(),
     restart: () => launch(appendonly, port, folder),
   }
-}
-
-/** A port nothing listens on now. redis-server takes 0 for "no TCP", so the system is asked for one first. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => (address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port'))))
-    })
-  })
 }

@@ -11,7 +11,7 @@ import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { checkMcpConfig, type McpHttpRecorder, recordHttp } from '@killick/gateway'
 import type { JsonObject } from '@killick/sdk/core'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { freePort } from '../../support/redis.ts'
+import { freePort } from '../../../scripts/lib/free-port.ts'
 import { installMcpTools } from './install.ts'
 import { actions, find, type Told, told, type World, world } from './support.ts'
 

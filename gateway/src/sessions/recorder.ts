@@ -118,7 +118,7 @@ function takeOver(parts: RecorderParts, own: number): { stop(): Promise<void> } 
       }
     }
   }
-  const running = all()
+  const running = all().catch((error: Error) => say(`what other recorders left stays as it is: ${error.message}`))
   return {
     async stop() {
       isStopped = true

@@ -1,6 +1,7 @@
 // Spools of many processes that share a folder, such as the workers of a cluster: `./spool/{worker}`. A process takes the lowest
 // number whose spool no live process holds. So no number has to be handed out, and a process that follows a dead one goes on with
-// its stream. What is in the folders that nobody holds is sent by the others, which look at their start and every minute.
+// its stream. What is in the folders that nobody holds is sent by the others, which look at their start and every minute, but for programs
+// that are told of it (`onFound`).
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { KillickError } from '../core/errors.ts'

@@ -1,5 +1,6 @@
 // `killick-gateway http`: puts the parts of the proxy together, and takes them apart.
-import { METHODS } from 'node:http'
+import { type IncomingMessage, METHODS } from 'node:http'
+import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { GatewayStartError } from '../errors.ts'
 import { openRecorderThread } from '../sessions/thread.ts'
@@ -78,12 +79,19 @@ export async function startHttpProxy(config: HttpConfig, tell: (text: string) =>
     )
   }
   const refuseBusy = (): boolean => open >= limits.openRequests
+  const inTurn = takeTurns()
   let listeners: Listener[] = []
   let admin: Admin | null = null
   try {
     listeners = await listenAll(config, {
-      exchange: (req, res) => counted(exchange(req, res, parts, refuseBusy())),
-      upgrade: (req, socket, head) => counted(upgrade(req, socket, head, parts, refuseBusy())),
+      exchange(req, res) {
+        const isBusy = refuseBusy()
+        counted(inTurn(req, () => exchange(req, res, parts, isBusy)))
+      },
+      upgrade(req, socket, head) {
+        const isBusy = refuseBusy()
+        counted(inTurn(req, () => upgrade(req, socket, head, parts, isBusy)))
+      },
       refused: (code) => metrics.refusals.inc({ code }),
       dropped: () => metrics.dropped.inc(),
     })
@@ -150,6 +158,20 @@ async function startAdmin(
       'gateway_start_failed',
       `Cannot listen on ${host}:${port} (${code}). Set another admin.port.`,
     )
+  }
+}
+
+/**
+ * What a client sends without waiting for answers goes on one after the other, each when the answer before it is out: on connections
+ * of their own the upstream could take them in another order (RFC 9112, 9.3.2). Requests of HTTP/2 have no order.
+ */
+function takeTurns(): (req: IncomingMessage, work: () => Promise<void>) => Promise<void> {
+  const last = new WeakMap<Socket, Promise<void>>()
+  return ({ httpVersionMajor, socket }, work) => {
+    if (httpVersionMajor > 1) return work()
+    const done = last.get(socket)?.then(work) ?? work()
+    last.set(socket, done)
+    return done
   }
 }
 

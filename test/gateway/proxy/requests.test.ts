@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { begin, find, serve, sha256, type Told } from './support.ts'
+import { begin, find, raw, serve, sha256, type Told } from './support.ts'
 
 let upstream: Awaited<ReturnType<typeof serve>>
 beforeAll(async () => {
@@ -82,6 +82,26 @@ test('what fits no route is recorded by method and normalised path, or passed on
   const passing = await begin(upstream.url, { unmatched: 'pass' })
   await (await fetch(`${passing.url}/anything`)).text()
   expect(await passing.events()).toEqual([])
+})
+
+test('requests that are sent without waiting for answers reach the server one after the other', async () => {
+  const done: string[] = []
+  const server = await serve(async (req, res) => {
+    // The first would be the last, if they came side by side.
+    if (req.method === 'POST') await new Promise((resolve) => setTimeout(resolve, 100))
+    done.push(`${req.method} ${req.url}`)
+    res.end(`${done.length}`)
+  })
+  const it = await begin(server.url)
+  const head = `Host: ${new URL(it.url).host}\r\n`
+  const answer = await raw(
+    it.url,
+    `POST /orders HTTP/1.1\r\n${head}Content-Length: 2\r\n\r\nabDELETE /orders/1 HTTP/1.1\r\n${head}\r\nGET /orders HTTP/1.1\r\n${head}Connection: close\r\n\r\n`,
+  )
+  expect(done).toEqual(['POST /orders', 'DELETE /orders/1', 'GET /orders'])
+  expect(answer.match(/(?<=\r\n)\d(?=\r\n|HTTP|$)/g)).toEqual(['1', '2', '3'])
+  expect(find(await it.events(), 'http.request').map(({ http }) => http.method)).toEqual(['POST', 'DELETE', 'GET'])
+  server.close()
 })
 
 test('statuses become outcomes', async () => {

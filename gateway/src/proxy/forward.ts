@@ -1,5 +1,5 @@
 // One request on its way to the upstream and its answer on the way back, both streamed: neither side is read faster than the other writes.
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { ClientRequest, IncomingMessage, InformationEvent, ServerResponse } from 'node:http'
 import type { BodyMeter } from './bodies.ts'
 import type { HttpCode } from './errors.ts'
 import { type HeaderMap, responseHeaders, trailersOf } from './headers.ts'
@@ -136,6 +136,7 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
       out.on('continue', () => {
         if (!res.headersSent && !isGone(res)) res.writeContinue()
       })
+      out.on('information', (hints) => passHints(req, res, hints))
       out.on('error', (error: NodeJS.ErrnoException) => {
         // A body behind an answer that has none, as of HEAD or 204, is no part of it, and ends its connection.
         if (answer?.complete) return
@@ -181,6 +182,20 @@ function passBody(req: IncomingMessage, out: ClientRequest, meter: BodyMeter | n
   // What comes after an early answer is read and dropped, or the client would not get to read the answer.
   out.once('close', () => req.resume())
   req.pipe(out)
+}
+
+/** Early Hints (RFC 8297); of other interim answers Node cannot write, and nobody loses anything by that. */
+function passHints(req: IncomingMessage, res: ServerResponse, hints: InformationEvent): void {
+  if (hints.statusCode !== 103 || req.httpVersion === '1.0') return
+  // They may be left out, so a client that does not read is sent no more of them.
+  if (res.headersSent || isGone(res) || res.writableNeedDrain) return
+  const { link, ...others } = responseHeaders(hints)
+  if (link === undefined) return
+  try {
+    res.writeEarlyHints({ ...others, link })
+  } catch {
+    // Links that Node does not write.
+  }
 }
 
 /** @throws if the upstream's headers cannot be said to the client */

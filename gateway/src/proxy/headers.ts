@@ -100,8 +100,13 @@ export function requestHeaders(req: IncomingMessage, forwarding: RequestWay): He
   return sent
 }
 
+type AnswerHead = {
+  readonly rawHeaders: readonly string[]
+  readonly headers: { readonly connection?: string | undefined }
+}
+
 /** The headers that go back to the client. */
-export function responseHeaders({ rawHeaders, headers }: IncomingMessage): HeaderMap {
+export function responseHeaders({ rawHeaders, headers }: AnswerHead): HeaderMap {
   return kept(rawHeaders, headers.connection, () => true)
 }
 

@@ -200,6 +200,24 @@ test('the upstream decides about 100-continue', async () => {
   server.close()
 })
 
+test('early hints of the upstream reach the client, and the answer after them', async () => {
+  const server = await serve((_req, res) => {
+    res.writeEarlyHints({ link: '</style.css>; rel=preload', 'x-kind': 'hint' })
+    res.end('page')
+  })
+  const it = await begin(server.url)
+  const out = request({ port: new URL(it.url).port }).end()
+  const hints = once(out, 'information')
+  const [answer] = await once(out, 'response')
+  expect((await hints)[0]).toMatchObject({
+    ...{ statusCode: 103, headers: { link: '</style.css>; rel=preload', 'x-kind': 'hint' } },
+  })
+  expect(`${await answer.toArray()}`).toBe('page')
+  const old = await raw(it.url, `GET / HTTP/1.0\r\nHost: ${new URL(it.url).host}\r\n\r\n`)
+  expect(old.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200'])
+  server.close()
+})
+
 test('an upload and a download are streamed: neither side is read faster than the other', async () => {
   let [sent, taken] = [0, 0]
   const chunk = Buffer.alloc(1 << 16, 'x')

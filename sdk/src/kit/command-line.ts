@@ -55,12 +55,31 @@ const LETTERS: readonly (readonly [programs: RegExp, letter: string, joined: boo
   [/^(?:sqlcmd|bcp)$/, 'P', false],
   [/^redis-cli$/, 'a', false],
   [/^ldap(?:add|compare|delete|exop|modify|modrdn|passwd|search|whoami)$/, 'w', false],
+  [/^(?:un)?zip$/, 'P', false],
+  [/^(?:7z[arz]?|(?:un)?rar)$/, 'p', true],
+]
+/** The same of commands that programs of these names have. */
+const COMMAND_LETTERS: readonly (readonly [programs: RegExp, command: string, letter: string])[] = [
+  [/^(?:docker|podman|nerdctl|buildah|skopeo|helm|oras|az|oc|cf)$/, 'login', 'p'],
+]
+/** Commands of programs of these names whose first word that is no option is a secret. */
+const COMMAND_SECRETS: readonly (readonly [programs: RegExp, command: string])[] = [
+  [/^(?:vault|bao)$/, 'login'],
+  [/^mysqladmin$/, 'password'],
+]
+/** Commands behind which a name stands before its value: `set` of any program, as of `aws configure set`. */
+const SETS: readonly (readonly [programs: RegExp, command: string])[] = [
+  [/^/, 'set'],
+  [/^git$/, 'config'],
 ]
 /** Options whose value is `user:password`; of one letter also behind others that take no value. */
 const USER_AND_PASSWORD = /^(?:-[\d#aBfgGiIjJklLMnNOpqRsSvVZ]{0,20}[uU]|--(?:proxy-)?user)$/
 const WITH_USER_AND_PASSWORD =
   /^(["']?(?:-[\d#aBfgGiIjJklLMnNOpqRsSvVZ]{0,20}[uU]|--(?:proxy-)?user=)["']?[^:\s]{0,256}:)./s
 const TAKES_USERS = /^curl$/
+/** Of these programs it stands behind `-U` or `-u`, with another sign before the password. */
+const OTHER_USERS = /^(?:smbclient|rpcclient|lftp)$/
+const OTHER_USER = /^(-[uU])?([^\s%,]{1,256}[%,])./s
 
 /** Options that a header follows, and options that a script follows. */
 const IS_HEADER = /^(?:-[a-zA-Z]*H|--(?:proxy-)?header)$/
@@ -89,9 +108,9 @@ type RuleFor = (option: string) => string | null
 
 /**
  * Rules for what people type, where a JSON pointer names nothing: values of options, variables and headers whose names say that they are
- * secrets, passwords in URLs and behind PASSWORD in SQL, `user:password` of curl, `-p` of MySQL, MongoDB and sshpass, `-P` of sqlcmd and
- * bcp, `-a` of redis-cli, `-w` of the tools of LDAP, also behind `sudo` and the like and inside a script, and what detectors find in any
- * word. Rule `secret` where name or place decides, `url-password` in URLs, `sql-password` in SQL.
+ * secrets, passwords in URLs and behind PASSWORD in SQL, `user:password` of curl, `-p` of MySQL, MongoDB and sshpass, `-P` of sqlcmd, bcp
+ * and zip, `-a` of redis-cli, `-w` of the tools of LDAP, `-p` of `docker login` and its kin, what `vault login` is given, and what `set` gives to such a
+ * name, also behind `sudo` and the like and inside a script, and what detectors find in any word. Rule `secret` where name or place decides, `url-password` in URLs, `sql-password` in SQL.
  * @throws KitError `redaction_rule_invalid`, `option_invalid`
  * @example
  * compileCommandRedaction().command(['psql', 'postgres://ada:hunter2@db/x']).command
@@ -131,7 +150,7 @@ export function compileCommandRedaction(options?: CommandRedactionOptions): Comm
     },
     command(words) {
       const removals: Removal[] = []
-      const programs = new Programs()
+      const programs = new Programs(ruleFor)
       const command = words.map((word, i) => {
         const path = `/command/${i}`
         const hidden = i === 0 ? null : byPlace(word, words[i - 1]!, i === 1, programs, ruleFor, named)
@@ -151,6 +170,8 @@ export function compileCommandRedaction(options?: CommandRedactionOptions): Comm
 
 /** Names whose rule is remembered. */
 const MAX_KNOWN = 1000
+/** Words of a command among which its program is looked for. */
+const MAX_NAMES = 16
 
 const bare = (option: string): string => option.replace(/^-+/, '')
 
@@ -159,12 +180,30 @@ class Programs {
   /** Letters of options whose value is a password; true: never in the next word. */
   readonly letters = new Map<string, boolean>()
   takesUsers = false
+  takesOtherUsers = false
+  readonly #ruleFor: RuleFor
+  readonly #names: string[] = ['']
+  #setsNames = false
+  #isSecretNext = false
+
+  constructor(ruleFor: RuleFor) {
+    this.#ruleFor = ruleFor
+  }
 
   saw(word: string): void {
     if (word.length > 256) return
     const name = basename(word)
+    const has = (programs: RegExp, command: string) =>
+      word === command && this.#names.some((each) => programs.test(each))
     for (const [programs, letter, isJoined] of LETTERS) if (programs.test(name)) this.letters.set(letter, isJoined)
+    for (const [programs, command, letter] of COMMAND_LETTERS)
+      if (has(programs, command)) this.letters.set(letter, false)
+    if (COMMAND_SECRETS.some(([programs, command]) => has(programs, command))) this.#isSecretNext = true
+    if (SETS.some(([programs, command]) => has(programs, command))) this.#setsNames = true
     if (TAKES_USERS.test(name)) this.takesUsers = true
+    if (OTHER_USERS.test(name)) this.takesOtherUsers = true
+    // A program may stand behind `sudo -u ada` and the like.
+    if (this.#names.length < MAX_NAMES) this.#names.push(name)
   }
 
   /** Of a word, what of it may be shown where the rest is a password because of the program; null: all of it. */
@@ -172,6 +211,16 @@ class Programs {
     const letter = /^-([A-Za-z])./s.exec(word)?.[1]
     if (letter !== undefined && this.letters.has(letter)) return `-${letter}`
     if (this.letters.get(/^-([A-Za-z])$/.exec(before)?.[1] ?? '') === false) return ''
+    const isOption = word.startsWith('-')
+    if (this.#isSecretNext && !isOption && !word.includes('=')) {
+      this.#isSecretNext = false
+      return ''
+    }
+    if (this.#setsNames && !isOption && !before.startsWith('-') && this.#ruleFor(before) !== null) return ''
+    if (this.takesOtherUsers && (isOption || /^-[uU]$/.test(before))) {
+      const [, option = '', user] = OTHER_USER.exec(word) ?? []
+      if (user !== undefined && (option !== '') === isOption) return option + user
+    }
     if (!this.takesUsers) return null
     if (USER_AND_PASSWORD.test(before) && word.includes(':')) return word.slice(0, word.indexOf(':') + 1)
     return WITH_USER_AND_PASSWORD.exec(word)?.[1] ?? (/^-b$/.test(before) && word.includes('=') ? '' : null)
@@ -211,7 +260,7 @@ function inText(text: string, ruleFor: RuleFor, onRemoval: (rule: string) => voi
   let left = text
   for (const naming of [ASSIGNED, ...CREDENTIALS, MEMBER]) left = withoutNamed(left, naming, ruleFor, onRemoval)
   if (!/\s/.test(left)) return left
-  return inScript(withoutNamed(left, FOLLOWED, ruleFor, onRemoval), onRemoval)
+  return inScript(withoutNamed(left, FOLLOWED, ruleFor, onRemoval), ruleFor, onRemoval)
 }
 
 /** A name that says nothing of its value takes nothing along: the value may itself be a name and what it stands before. */
@@ -236,14 +285,14 @@ function withoutNamed(text: string, { head, value }: Naming, ruleFor: RuleFor, o
 }
 
 /** Without passwords that only the program tells from other words. */
-function inScript(text: string, onRemoval: (rule: string) => void): string {
-  let programs = new Programs()
+function inScript(text: string, ruleFor: RuleFor, onRemoval: (rule: string) => void): string {
+  let programs = new Programs(ruleFor)
   let before = ''
   return text.replace(SHELL_WORD, (word) => {
     const quote = /^["']/.exec(word)?.[0] ?? ''
     const bareWord = word.slice(quote.length)
     const shown = /^[;|&\n]$/.test(word) || bareWord.startsWith(MARK) ? null : programs.shown(bareWord, before)
-    if (/^[;|&\n]$/.test(word)) programs = new Programs()
+    if (/^[;|&\n]$/.test(word)) programs = new Programs(ruleFor)
     else programs.saw(bareWord)
     before = word
     if (shown === null) return word

@@ -69,6 +69,34 @@ test.each<[string[], string[]]>([
     ['sqlcmd', '-p', '1', '-P', HIDDEN],
   ],
   [
+    ['sudo', '-u', 'ada', 'docker', 'login', '-u', 'ada', '-p', 'hunter2', 'registry.example'],
+    ['sudo', '-u', 'ada', 'docker', 'login', '-u', 'ada', '-p', HIDDEN, 'registry.example'],
+  ],
+  [
+    ['docker', 'run', '-p', '8080:80', 'login', '-e', 'A=b'],
+    ['docker', 'run', '-p', '8080:80', 'login', '-e', 'A=b'],
+  ],
+  [
+    ['sh', '-c', 'vault login -no-print hunter2 && zip -P hunter2 a.zip b; 7z x -phunter2 a.7z'],
+    ['sh', '-c', `vault login -no-print ${HIDDEN} && zip -P ${HIDDEN} a.zip b; 7z x -p${HIDDEN} a.7z`],
+  ],
+  [
+    ['vault', 'login', '-method=userpass', 'username=ada'],
+    ['vault', 'login', '-method=userpass', 'username=ada'],
+  ],
+  [
+    ['aws', 'configure', 'set', 'aws_secret_access_key', 'hunter2', '--profile', 'x'],
+    ['aws', 'configure', 'set', 'aws_secret_access_key', HIDDEN, '--profile', 'x'],
+  ],
+  [
+    ['git', 'config', '--global', 'x.token', 'hunter2'],
+    ['git', 'config', '--global', 'x.token', HIDDEN],
+  ],
+  [
+    ['smbclient', '-U', 'ada%hunter2', '-Uada%hunter2', '//host/50%off'],
+    ['smbclient', '-U', `ada%${HIDDEN}`, `-Uada%${HIDDEN}`, '//host/50%off'],
+  ],
+  [
     ['curl', '--oauth2-bearer', 'hunter2', 'https://example.com'],
     ['curl', '--oauth2-bearer', HIDDEN, 'https://example.com'],
   ],

@@ -584,6 +584,50 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(await stateOf(page)).toBe('unreadable')
       expect(await page.innerText('.banner')).toContain('50 MiB')
       expect(performance.now() - started).toBeLessThan(3000)
+      const little = { name: 'a.json', mimeType: 'application/json', buffer: Buffer.alloc(1024 * 1024 + 1, ' ') }
+      await page.setInputFiles('#file', little)
+      await page.locator('.banner:has-text("has 1.1 MiB")').waitFor()
+    })
+
+    test('of a file that cannot be read nothing is said that was said of the one before it', async () => {
+      const { page, complaints } = await show(proof)
+      expect(await stateOf(page)).toBe('genuine')
+      const session = await page.context().newCDPSession(page)
+      const data = { items: [], files: [folder], dragOperationsMask: 1 }
+      for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
+        await session.send('Input.dispatchDragEvent', { type, x: 50, y: 50, data })
+      await page.locator('[data-state=unreadable]:has-text("it is a folder")').waitFor()
+      expect(await page.locator('.raw, .paper, [data-state=genuine]').count()).toBe(0)
+
+      // The script for bundles is not there: that this is a bundle is known, and no more.
+      await page.goto(`${site.url}#${await packFragment(printProof(proof))}`)
+      await page.reload()
+      expect(await stateOf(page)).toBe('genuine')
+      await page.route('**/bundle.js', (route) => route.abort())
+      const buffer = Buffer.from('manifest.json\0')
+      await page.setInputFiles('#file', { name: 'a.bundle', mimeType: 'application/x-tar', buffer })
+      await page.locator('[role=status]:has-text("could not be loaded")').waitFor()
+      expect(await page.locator('.welcome').count()).toBe(1)
+      expect(await page.locator('.raw, .paper, .banner').count()).toBe(0)
+      expect(await page.isVisible('.trust')).toBe(false)
+      expect(await page.title()).toBe('Is this record genuine? · Killick')
+      expect(complaints).toEqual([])
+    })
+
+    test('an answer of the service that breaks off is told as none', async () => {
+      const broken = createServer((_, response) => {
+        response.writeHead(200, { 'content-length': '9000', 'access-control-allow-origin': '*' })
+        response.write('{"format":', () => response.destroy())
+      })
+      await new Promise<void>((resolve) => broken.listen(0, '127.0.0.1', resolve))
+      const { port } = broken.address() as { port: number }
+      const html = await readFile(join(folder, 'site', 'index.html'), 'utf8')
+      const shared = html.replace('<main id="page"', `<main id="page" data-proof="http://127.0.0.1:${port}/"`)
+      await writeFile(join(folder, 'site', 'shared.html'), shared)
+      const { page, complaints } = await visit(`${site.url}shared.html`)
+      expect(await stateOf(page)).toBe('link-unreachable')
+      expect(complaints).toEqual([])
+      await new Promise((resolve) => broken.close(resolve))
     })
 
     test('a link that unpacks to more than a proof may hold is refused while it unpacks', async () => {

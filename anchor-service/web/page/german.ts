@@ -2,7 +2,7 @@
 import type { ErrorCode, NoAnswer } from '@killick/sdk/verify'
 import type { CollectedFrom } from '../shared/collected.ts'
 import type { Language } from '../shared/language.ts'
-import { printer } from '../shared/print.ts'
+import { printer, upToTenth } from '../shared/print.ts'
 import { germanVerdict } from './german-verdict.ts'
 
 const { time, number, list } = printer('de-DE')
@@ -132,7 +132,9 @@ export const GERMAN: Language = {
   parser,
   refusals: {
     empty: 'Die Eingabe ist leer',
-    file_size: (mebibytes) => `Der Nachweis ist größer als 1 MiB. Diese Datei hat ${number(mebibytes)} MiB`,
+    file_size: (mebibytes) => `Der Nachweis ist größer als 1 MiB. Diese Datei hat ${number(upToTenth(mebibytes))} MiB`,
+    file_gone:
+      'Die Datei ist nicht lesbar: Sie ist ein Ordner, oder sie wurde verschoben oder verändert. Wählen Sie sie noch einmal',
     link_cut: 'Der Link ist abgeschnitten oder verändert: Sein Ende ist kein base64url',
     link_changed: 'Der Link ist abgeschnitten oder verändert: Sein Inhalt lässt sich nicht entpacken',
     pinned_log:

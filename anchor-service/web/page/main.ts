@@ -82,6 +82,8 @@ async function loadBundle(file: File): Promise<void> {
   const open = await bundleOpener(settings.home).catch(() => null)
   if (mine !== turn) return
   if (open === null) {
+    // What stood there before is no verdict on this file.
+    draw()
     announcer.textContent = words.intake.noBundles
     announcer.classList.remove('announcer')
     return
@@ -221,7 +223,10 @@ function draw(): void {
     next.replaceChildren(intake(drop, false))
     render(tampered?.proof ?? proof, known)
   } else {
+    document.title = `${words.welcome.title} · Killick`
     above.replaceChildren(welcome())
+    below.replaceChildren()
+    form.element.hidden = true
     next.replaceChildren(intake(drop, true))
   }
 }

@@ -19,11 +19,13 @@ export function fromText(text: string): Proof {
   return parseProof(trimmed)
 }
 
-/** Refused by its size before a byte of it is read. */
+/** Refused by its size before a byte of it is read. A folder, or a file that is gone by now, gives no bytes. */
 export async function fromFile(file: File): Promise<Proof> {
-  if (file.size > MAX_PROOF_BYTES)
-    throw refusal('proof_too_large', 'file_size', Math.round(file.size / MAX_PROOF_BYTES))
-  return parseProof(new Uint8Array(await file.arrayBuffer()))
+  if (file.size > MAX_PROOF_BYTES) throw refusal('proof_too_large', 'file_size', file.size / MAX_PROOF_BYTES)
+  const bytes = await file.arrayBuffer().catch(() => {
+    throw refusal('proof_malformed', 'file_gone')
+  })
+  return parseProof(new Uint8Array(bytes))
 }
 
 export async function fromFragment(fragment: string): Promise<Proof> {
@@ -39,7 +41,13 @@ export async function fromService(url: string): Promise<Proof> {
   }).catch(() => {
     throw new LinkError('unreachable')
   })
-  if (response.ok) return fromFile(new File([await response.blob()], 'proof.json'))
+  if (response.ok) {
+    // An answer may break off in its middle.
+    const blob = await response.blob().catch(() => {
+      throw new LinkError('unreachable')
+    })
+    return fromFile(new File([blob], 'proof.json'))
+  }
   if (response.status === 429) throw new LinkError('limited')
   const problem = (await response.json().catch(() => ({}))) as { code?: unknown }
   if (problem.code === 'share_revoked') throw new LinkError('revoked')

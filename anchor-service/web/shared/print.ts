@@ -8,6 +8,9 @@ export type Printer = {
   readonly list: (items: readonly string[]) => string
 }
 
+/** Up to tenths: what is just above a limit must not read as the limit. */
+export const upToTenth = (value: number): number => Math.ceil(10 * value) / 10
+
 /** @param tag of a language, as in BCP 47 */
 export function printer(tag: string): Printer {
   const times = new Intl.DateTimeFormat(tag, {

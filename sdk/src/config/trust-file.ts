@@ -61,10 +61,18 @@ export function parseTrust(value: unknown, path: string, fail: Fail, more: reado
   }
 }
 
+const PIN_MEMBERS = ['source', 'jwk', 'notBefore', 'notAfter']
+
 /** A public JWK, by itself or with its source and the time in which it counts. */
 function parseSourceKey(item: unknown, at: string, fail: Fail): PinnedKey {
-  if (isObject(item) && 'kty' in item) return { jwk: explained(at, fail, () => parsePublicJwk(item)) }
-  const { source, jwk, ...period } = membersOf(item, `${at}.`, ['source', 'jwk', 'notBefore', 'notAfter'], fail)
+  if (isObject(item) && 'kty' in item) {
+    // Among the members of a key they would be left out, and the key would count for every source, and for ever.
+    const stray = PIN_MEMBERS.find((name) => name in item)
+    if (stray !== undefined)
+      throw fail(`${at}.${stray} stands in the key, which goes into a jwk beside it`, `${at}.${stray}`)
+    return { jwk: explained(at, fail, () => parsePublicJwk(item)) }
+  }
+  const { source, jwk, ...period } = membersOf(item, `${at}.`, PIN_MEMBERS, fail)
   if (source !== undefined && !isSourceName(source))
     throw fail(`${at}.source is not the name of a source`, `${at}.source`)
   const limits = (['notBefore', 'notAfter'] as const).flatMap((name) => {

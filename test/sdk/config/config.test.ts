@@ -42,6 +42,16 @@ test('everything in it is read, and paths start from its folder', () => {
   })
 })
 
+// Left out, the key would count for every source, and for ever.
+test.each([
+  ['source', 'billing-api'],
+  ['notAfter', '2020-01-01T00:00:00Z'],
+])('a pinned key with %s among its own members is refused', (name, value) => {
+  const { details, message } = refusalOf(JSON.stringify({ pins: { sourceKeys: { ...jwk, [name]: value } } }))
+  expect(details).toMatchObject({ member: `pins.sourceKeys.0.${name}` })
+  expect(message).toContain(`sourceKeys.0.${name} stands in the key, which goes into a jwk beside it`)
+})
+
 test.each([
   ['{"ulr": "http://a"}', 'ulr', 'url'],
   ['{"logkey": "x"}', 'logkey', 'logKey'],

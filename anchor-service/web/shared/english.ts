@@ -62,7 +62,8 @@ export const ENGLISH = {
   /** What the page itself refuses. */
   refusals: {
     empty: 'There is nothing in it',
-    file_size: (mebibytes: number) => `The proof is larger than 1 MiB. This file has ${number(upToTenth(mebibytes))} MiB`,
+    file_size: (mebibytes: number) =>
+      `The proof is larger than 1 MiB. This file has ${number(upToTenth(mebibytes))} MiB`,
     file_gone: 'The file could not be read: it is a folder, or it was moved or changed. Choose it again',
     link_cut: 'The link is cut off or was changed: its end is not base64url',
     link_changed: 'The link is cut off or was changed: what it holds cannot be unpacked',

@@ -50,6 +50,38 @@ function parseRpc(value: unknown): string {
   return url
 }
 
+const MEMBERS = ['publisher', 'sourceKeys', 'logKeys', 'logs', 'rpcs', 'confirmations', 'timeTolerance']
+const PIN_MEMBERS = ['source', 'jwk', 'notBefore', 'notAfter']
+
+/** A slip must not read as something left out: a key would count for every source, or for ever. As `killick verify --trust` reads it. */
+function refuse(what: string): never {
+  throw new KillickError('trust_invalid', `What is pinned: ${what}`)
+}
+
+function onlyKnown(value: object, known: readonly string[]): void {
+  const stray = Object.keys(value).find((name) => !known.includes(name))
+  if (stray !== undefined) refuse(`there is no member ${stray}`)
+}
+
+function parseSourceKey(pin: unknown): PinnedKey {
+  if (typeof pin !== 'object' || pin === null || 'kty' in pin) {
+    const stray = PIN_MEMBERS.find((name) => member(pin, name) !== undefined)
+    if (stray !== undefined) refuse(`${stray} stands in the key, which goes into a jwk beside it`)
+    return { jwk: parsePublicJwk(pin) }
+  }
+  onlyKnown(pin, PIN_MEMBERS)
+  const source = member(pin, 'source')
+  if (source !== undefined && typeof source !== 'string') refuse('a source is not a name')
+  return { ...(source !== undefined && { source }), jwk: parsePublicJwk(member(pin, 'jwk')), ...parsePeriod(pin) }
+}
+
+/** @param min the least that it may be */
+function parseCount(value: unknown, name: string, min: number): number | undefined {
+  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= min))
+    return value as number | undefined
+  return refuse(`${name} is not a whole number from ${min}`)
+}
+
 /** When a pinned key counts. What is no time is refused, rather than left out: the key would count for ever. */
 function parsePeriod(pin: unknown): Pick<PinnedKey, 'notBefore' | 'notAfter'> {
   const time = (name: 'notBefore' | 'notAfter') => {
@@ -65,22 +97,22 @@ function parsePeriod(pin: unknown): Pick<PinnedKey, 'notBefore' | 'notAfter'> {
 export function parsePins(value: unknown): Pins {
   if (typeof value !== 'object' || value === null)
     throw new KillickError('trust_invalid', 'What is pinned is not an object')
-  const { publisher, confirmations, timeTolerance } = value as Record<string, unknown>
+  onlyKnown(value, MEMBERS)
+  const { publisher } = value as { publisher?: unknown }
+  if (publisher !== undefined && typeof publisher !== 'string') refuse('publisher is not a name')
+  const confirmations = parseCount(member(value, 'confirmations'), 'confirmations', 1)
+  const timeTolerance = parseCount(member(value, 'timeTolerance'), 'timeTolerance', 0)
   return {
-    ...(typeof publisher === 'string' && { publisher }),
-    sourceKeys: list(member(value, 'sourceKeys')).map((pin) => {
-      const source = member(pin, 'source')
-      const jwk = parsePublicJwk(member(pin, 'jwk') ?? pin)
-      return { ...(typeof source === 'string' && { source }), jwk, ...parsePeriod(pin) }
-    }),
+    ...(publisher !== undefined && { publisher }),
+    sourceKeys: list(member(value, 'sourceKeys')).map(parseSourceKey),
     logKeys: list(member(value, 'logKeys')).map((vkey) => {
       splitVkeys([String(vkey)])
       return String(vkey)
     }),
     logs: list(member(value, 'logs')).map(parseLog),
     rpcs: list(member(value, 'rpcs')).map(parseRpc),
-    ...(Number.isSafeInteger(confirmations) && { confirmations: confirmations as number }),
-    ...(Number.isSafeInteger(timeTolerance) && { timeTolerance: timeTolerance as number }),
+    ...(confirmations !== undefined && { confirmations }),
+    ...(timeTolerance !== undefined && { timeTolerance }),
   }
 }
 

@@ -151,6 +151,26 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(stdout).toContain('VERIFIED')
     })
 
+    test('the command keeps the time for which a key is pinned, and how many confirmations are final', async () => {
+      const [pin] = ledger.trust.sourceKeys as { source: string; jwk: object }[]
+      const trust = { ...ledger.trust, sourceKeys: [{ ...pin, notAfter: '2020-01-01T00:00:00Z' }], confirmations: 3 }
+      await writeFile(join(folder, 'site', 'trust.json'), JSON.stringify(trust))
+      const { page } = await show(proof)
+      await writeFile(join(folder, 'site', 'trust.json'), JSON.stringify(ledger.trust))
+      expect(await stateOf(page)).toBe('genuine')
+      expect(await page.innerText('.banner')).toContain('within the time for which it was pinned cannot be told')
+      const command = await page.innerText('.command code')
+      expect(command).toContain('--confirmations 3')
+      const line = command.replace(
+        /^npx killick/,
+        `"$NODE" "${join(import.meta.dirname, '../../sdk/src/cli/main.ts')}"`,
+      )
+      await writeFile(join(folder, command.split(' ')[3]!), printProof(proof))
+      const env = { ...process.env, NODE: process.execPath }
+      const run = promisify(execFile)('sh', ['-c', line], { cwd: folder, env })
+      await expect(run).rejects.toMatchObject({ code: 3, stdout: expect.stringContaining('UNDECIDED') })
+    })
+
     test('keeps hidden fields out of the page', async () => {
       await stateOf(page)
       expect(await page.innerText('.facts')).toContain('1 field that this proof does not show')

@@ -1,9 +1,9 @@
 // What a verifier pins on the command line, in a file or in killick.json, read the same way by `verify` and `audit`.
 import { resolve } from 'node:path'
 import type { FirstUse, KillickConfig } from '../config/config.ts'
-import { parseTrust, type TrustFile } from '../config/trust-file.ts'
+import { parseSourceKey, parseTrust, type TrustFile } from '../config/trust-file.ts'
 import { KillickError } from '../core/errors.ts'
-import { parseJson } from '../core/json.ts'
+import { isObject, parseJson } from '../core/json.ts'
 import { parsePublicJwk } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
 import { type PinnedKey, type PinnedLog, parsePinnedLog } from '../verify/trust.ts'
@@ -123,7 +123,12 @@ function readSourceKey(text: string): PinnedKey & { source: string } {
   const isJson = rest.trimStart().startsWith('{')
   const json = isJson ? rest : readOption(rest, 'source-key')
   try {
-    return { source, jwk: parsePublicJwk(parseJson(json)) }
+    const value = parseJson(json)
+    if (!isObject(value) || !('jwk' in value)) return { source, jwk: parsePublicJwk(value) }
+    const pin = parseSourceKey(value, 'it', (why) => new KillickError('trust_invalid', why))
+    if (pin.source !== undefined && pin.source !== source)
+      throw new KillickError('trust_invalid', `it is pinned for ${pin.source}, and not for ${source}`)
+    return { ...pin, source }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     throw new UsageError(`--source-key ${isJson ? '' : `${rest}: `}${error.message}`)

@@ -64,7 +64,7 @@ export function parseTrust(value: unknown, path: string, fail: Fail, more: reado
 const PIN_MEMBERS = ['source', 'jwk', 'notBefore', 'notAfter']
 
 /** A public JWK, by itself or with its source and the time in which it counts. */
-function parseSourceKey(item: unknown, at: string, fail: Fail): PinnedKey {
+export function parseSourceKey(item: unknown, at: string, fail: Fail): PinnedKey {
   if (isObject(item) && 'kty' in item) {
     // Among the members of a key they would be left out, and the key would count for every source, and for ever.
     const stray = PIN_MEMBERS.find((name) => name in item)

@@ -23,6 +23,8 @@ import { killickProcess as killick, killick as killickHere, killickUnread } from
 
 const MAIN = join(import.meta.dirname, '../../../sdk/src/cli/main.ts')
 
+const KEY = JSON.stringify(signerOf(generateKey()).jwk)
+
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'killick-cli-'))
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
@@ -85,6 +87,12 @@ test.each([
   [['verify', '-', '--log-key', '{"kty":"OKP","d":"secret"}'], /^(?!.*secret).*--log-key .*JSON, which is not shown/],
   [['verify', '-', '--source-key', '{"kty":"OKP"}'], /--source-key needs the name of the source/],
   [['verify', '-', '--source-key', 'a={"kty":"OKP"}'], /--source-key/],
+  [['verify', '-', '--source-key', `a={"source":"b","jwk":${KEY}}`], /--source-key it is pinned for b, and not for a/],
+  [
+    ['verify', '-', '--source-key', `a={"jwk":${KEY},"notafter":""}`],
+    /no member it\.notafter: did you mean it\.notAfter/,
+  ],
+  [['verify', '-', '--source-key', `a={"jwk":${KEY},"notAfter":"2020"}`], /it\.notAfter: .* RFC 3339/],
   [['verify', '-', '--confirmations', '-1'], /confirmations/],
   [['keygen'], /--out is missing/],
   [['keygen', '--out', 'x', '--alg', 'RS256'], /Ed25519, ES256, ES256K/],

@@ -1,5 +1,5 @@
 /** How to check the same without this page, and without whoever published it. */
-import { type Proof, printProof, type Trust, type Verdict } from '@killick/sdk/verify'
+import { type PinnedKey, type Proof, printProof, type Trust, type Verdict } from '@killick/sdk/verify'
 import { copyable, h } from '../../shared/dom.ts'
 import { words } from '../../shared/language.ts'
 import type { By } from '../../shared/trust.ts'
@@ -8,10 +8,14 @@ import { download } from './raw.ts'
 /** One word of a command line. */
 const quote = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
 
+/** A key, with the time in which it counts where that has an end. */
+const keyOf = ({ jwk, notBefore, notAfter }: PinnedKey) =>
+  notBefore === undefined && notAfter === undefined ? jwk : { jwk, notBefore, notAfter }
+
 /** The command that makes the same check, with what is pinned here filled in. Pure. */
 export function commandFor(
   file: string,
-  { sourceKeys = [], logKeys = [], logs = [], rpcs }: Trust & { rpcs: readonly string[] },
+  { sourceKeys = [], logKeys = [], logs = [], rpcs, confirmations }: Trust & { rpcs: readonly string[] },
   proof: Proof,
   source: string | undefined,
 ): string {
@@ -27,7 +31,8 @@ export function commandFor(
     ...logKeys.flatMap((vkey) => ['--log-key', vkey]),
     ...sourceKeys
       .filter(isMine)
-      .flatMap(({ jwk }) => ['--source-key', `${source === undefined ? '' : `${source}=`}${JSON.stringify(jwk)}`]),
+      .flatMap((pin) => ['--source-key', `${source === undefined ? '' : `${source}=`}${JSON.stringify(keyOf(pin))}`]),
+    ...(confirmations === undefined ? [] : ['--confirmations', String(confirmations)]),
   ]
     .map(quote)
     .join(' ')

@@ -159,7 +159,7 @@ export const PINS = {
   'source-key': {
     value: 'name=jwk',
     repeat: true,
-    about: 'a public key of the source of that name: a JWK, or a file that holds one; repeatable',
+    about: 'a public key of the source of that name: a JWK, {jwk, notBefore, notAfter}, or a file; repeatable',
   },
   ...CONFIG,
 } as const

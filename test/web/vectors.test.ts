@@ -8,7 +8,7 @@ import { concat, toBase64url, utf8, verifySignature } from '@killick/sdk/core'
 import { build } from 'esbuild'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { packFragment } from '../../anchor-service/web/shared/fragment.ts'
+import { packFragment, unpackFragment } from '../../anchor-service/web/shared/fragment.ts'
 import { signerFor } from '../../scripts/lib/vectors/keys.ts'
 import { Ed25519 } from '../../sdk/src/core/curves.ts'
 import { buildAlone } from '../support/page.ts'
@@ -135,6 +135,23 @@ describe.skipIf(!browserAvailable())('the page and the vectors of proofs', () =>
       expect(complaints).toEqual([])
     },
   )
+
+  test('a link with a proof leaves out what the log says of keys only where that changes nothing', async () => {
+    const kept = async (description: string): Promise<boolean> => {
+      const { proof, trust } = readable.find((v) => v.description === description)!
+      const { facts: _, ...pins } = trust
+      await publish(pins)
+      await show(proof)
+      await page.locator('.paper .link code:not(:empty)').waitFor({ state: 'attached' })
+      const link = await page.textContent('.paper .link code')
+      const text = new TextDecoder().decode(await unpackFragment(new URL(link!).hash))
+      return (JSON.parse(text) as object & { registrations?: unknown }).registrations !== undefined
+    }
+    expect(await kept('a registration that promises a heartbeat')).toBe(false)
+    expect(await kept('registration: later than the event')).toBe(true)
+    expect(await kept('registered before it was used, and anchored before and after')).toBe(true)
+    expect(await kept('registration: neither the log nor its contract is pinned')).toBe(true)
+  })
 
   test('proofs that cannot be read are refused for the same reason', async () => {
     await publish({})

@@ -189,10 +189,9 @@ function render(shown: Proof, asked: Asked): void {
   ]
   above.replaceChildren(...views.filter((view) => view !== null))
   if (!asked.asking) performance.mark('verdict')
-  const id = verdict.event?.id ?? 'proof'
-  foot = paper(id)
-  void (opened !== null ? Promise.resolve(opened) : linkWith(shown, settings.home)).then(foot.show)
-  below.replaceChildren(raw(shown, id, settings.home, opened), foot.element)
+  foot = paper(verdict.event?.id ?? 'proof')
+  void (opened !== null ? Promise.resolve(opened) : linkWith(shown, verdict, settings.home)).then(foot.show)
+  below.replaceChildren(raw(shown, verdict, settings.home, opened), foot.element)
   if (focused) (document.getElementById(focused) ?? document.getElementById('change'))?.focus({ preventScroll: true })
 }
 

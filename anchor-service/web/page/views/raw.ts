@@ -1,5 +1,5 @@
 /** The proof itself, to look at and to take away. */
-import { type Proof, printProof } from '@killick/sdk/verify'
+import { type Proof, printProof, type Verdict } from '@killick/sdk/verify'
 import { h } from '../../shared/dom.ts'
 import { packFragment } from '../../shared/fragment.ts'
 import { words } from '../../shared/language.ts'
@@ -17,15 +17,22 @@ export function download(json: string, name: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000)
 }
 
+/** Whether a proof comes to the same without what the log says of keys: that is judged, holds, and is about one key. */
+function isSameWithoutRegistrations({ outcome, checks, registrations }: Verdict): boolean {
+  const { reason } = checks.find(({ id }) => id === 'source.registration')!
+  return outcome !== 'failed' && reason === 'ok' && new Set(registrations.map(({ kid }) => kid)).size <= 1
+}
+
 /**
  * A link that needs no service: it holds the whole proof; where that would be too long for a QR code, and for some mail
- * programs, all but what the log says of keys, which a verifier can do without.
+ * programs, all but what the log says of keys, as far as a verifier can do without.
  * @param home - This page without a share.
  */
-export async function linkWith(proof: Proof, home: string): Promise<string> {
+export async function linkWith(proof: Proof, verdict: Verdict, home: string): Promise<string> {
   const page = new URL(home, location.href).href.split('#')[0]
   const whole = `${page}#${await packFragment(printProof(proof))}`
   if (whole.length <= MAX_QR_BYTES || proof.registrations === undefined) return whole
+  if (!isSameWithoutRegistrations(verdict)) return whole
   const { registrations: _, ...shorter } = proof
   return `${page}#${await packFragment(printProof(shorter))}`
 }
@@ -34,9 +41,10 @@ export async function linkWith(proof: Proof, home: string): Promise<string> {
  * @param home - This page without a share: a proof in the link needs no service.
  * @param shared - The share's own link, where the page was opened by one; it makes a smaller code.
  */
-export function raw(proof: Proof, name: string, home: string, shared: string | null): HTMLElement {
+export function raw(proof: Proof, verdict: Verdict, home: string, shared: string | null): HTMLElement {
   const told = words.raw
   const json = printProof(proof)
+  const name = verdict.event?.id ?? 'proof'
   const pre = h('pre', { tabindex: 0, role: 'region', 'aria-label': told.region })
   const details = h('details', {}, h('summary', {}, told.json), pre)
   // A megabyte of JSON is laid out only for those who ask for it.
@@ -44,7 +52,7 @@ export function raw(proof: Proof, name: string, home: string, shared: string | n
     if (details.open && pre.childNodes.length === 0) pre.append(pretty(json))
   })
   const answer = h('span', { role: 'status', class: 'note' })
-  const wholeLink = () => linkWith(proof, home)
+  const wholeLink = () => linkWith(proof, verdict, home)
   const code = h('div', {})
   const showCode = async () => {
     const link = shared ?? (await wholeLink())

@@ -1,7 +1,7 @@
 // Where `killick verify` finds what it checks: a file, stdin, a URL, a proof link, or a link that holds the proof itself.
 import { createReadStream } from 'node:fs'
 import { resolve } from 'node:path'
-import { inflateRawSync } from 'node:zlib'
+import { type InflateRaw, inflateRawSync } from 'node:zlib'
 import { fromBase64url, fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts'
@@ -133,12 +133,13 @@ function unpack(fragment: string): Uint8Array {
   if (packed === null)
     throw new KillickError('proof_malformed', 'What follows # in the link is no proof: the link may have been cut off')
   try {
-    return inflateRawSync(packed, { maxOutputLength: MAX_PROOF_BYTES })
+    // Node's types do not know what `info` brings.
+    const unpacked = inflateRawSync(packed, { maxOutputLength: MAX_PROOF_BYTES, info: true }) as unknown
+    const { buffer, engine } = unpacked as { buffer: Buffer; engine: InflateRaw }
+    // Browsers refuse a link with bytes behind what is packed; zlib alone leaves them unread.
+    if (engine.bytesWritten === packed.length) return buffer
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw new KillickError('proof_too_large')
-    throw new KillickError(
-      'proof_malformed',
-      'What follows # in the link cannot be unpacked: somebody changed or cut it',
-    )
   }
+  throw new KillickError('proof_malformed', 'What follows # in the link cannot be unpacked: somebody changed or cut it')
 }

@@ -482,6 +482,12 @@ describe('in a project', () => {
         code: 2,
         err: expect.stringContaining('What follows # in the link'),
       })
+      // Behind what is packed there is nothing: a browser refuses such a link too.
+      const twice = Buffer.concat([deflateRawSync(readFileSync(file('proof.json'))), Buffer.from('more')])
+      expect(await killick(['verify', `#${twice.toString('base64url')}`], { cwd })).toMatchObject({
+        code: 2,
+        err: expect.stringContaining('somebody changed or cut it'),
+      })
       const bomb = deflateRawSync(Buffer.alloc(2 << 20)).toString('base64url')
       expect(await killick(['verify', `#${bomb}`, '--json'], { cwd })).toMatchObject({
         code: 2,

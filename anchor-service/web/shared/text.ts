@@ -21,7 +21,9 @@ function numbersApart(text: string): string[] {
 /** Somebody else's text as an element. */
 export function said(text: string): HTMLElement {
   const mixed = mixedAlphabets(text)
-  const shown = visibleParts(text.slice(0, MAX_SHOWN)).flatMap((part) =>
+  // Not between the halves of a surrogate pair.
+  const end = /[\ud800-\udbff]/.test(text[MAX_SHOWN - 1] ?? '') ? MAX_SHOWN - 1 : MAX_SHOWN
+  const shown = visibleParts(text.slice(0, end)).flatMap((part) =>
     part.unseen
       ? [h('span', { class: 'unseen', title: words.text.unseen }, part.text)]
       : numbersApart(part.text).map((run, i) => (i % 2 === 1 ? h('bdi', {}, run) : run)),
@@ -30,7 +32,7 @@ export function said(text: string): HTMLElement {
     'bdi',
     { class: 'said' },
     ...shown,
-    text.length > MAX_SHOWN && h('span', { class: 'note' }, words.text.longer(text.length - MAX_SHOWN)),
+    text.length > MAX_SHOWN && h('span', { class: 'note' }, words.text.longer(text.length - end)),
     mixed.length > 0 && h('span', { class: 'unseen' }, words.text.mixes(mixed)),
   )
 }

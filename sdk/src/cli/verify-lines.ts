@@ -120,7 +120,11 @@ const unproven = (code: string): string =>
 
 /** Members of the line that say something else than its proof. */
 const differences = (line: JsonObject, event: NonNullable<Verdict['event']>): string[] =>
-  SAID_TWICE.filter((name) => line[name] !== undefined && !isDeepStrictEqual(line[name], event[name]))
+  SAID_TWICE.filter((name) => line[name] !== undefined && !isSame(line[name], event[name]))
+
+/** Whether both are the same JSON. A recorder may have written -0, which whoever prints the line prints as 0. */
+const isSame = (a: unknown, b: unknown): boolean =>
+  isDeepStrictEqual(a, b) || isDeepStrictEqual(JSON.parse(JSON.stringify(a)), JSON.parse(JSON.stringify(b)))
 
 /** A node that is asked once for each thing: events share their anchors. Within one run its answers, and its silence, stand. */
 export function remembering(node: ChainNode): ChainNode {

@@ -233,7 +233,9 @@ const MAX_SHOWN = 600
 
 function cut(value: string): string {
   if (value.length <= MAX_SHOWN) return value
-  return `${value.slice(0, MAX_SHOWN)} … (${(value.length - MAX_SHOWN).toLocaleString('en')} more characters; --json shows them)`
+  // Not between the halves of a surrogate pair.
+  const end = /[\ud800-\udbff]/.test(value[MAX_SHOWN - 1]!) ? MAX_SHOWN - 1 : MAX_SHOWN
+  return `${value.slice(0, end)} … (${(value.length - end).toLocaleString('en')} more characters; --json shows them)`
 }
 
 /** People would rather read "user ada (Ada Lovelace)" than JSON; a value of another form is shown as JSON. */

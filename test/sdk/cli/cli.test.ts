@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { makeWorld, SOURCE } from '../../../scripts/lib/vectors/world.ts'
 import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
+import { parseEvent } from '../../../sdk/src/core/event.ts'
 import { parsePublicJwk } from '../../../sdk/src/core/jwk.ts'
 import { printProof } from '../../../sdk/src/core/proof.ts'
 import { killickProcess as killick, killick as killickHere, killickUnread } from './support.ts'
@@ -55,6 +56,25 @@ test('a command does the same in a process of its own', async () => {
     expect(apart.out + apart.err).not.toBe('')
     expect(await killickHere(args, options)).toEqual(apart)
   }
+})
+
+test('a line of an export may write zero in either way', async () => {
+  const event = { action: 'a', actor: { type: 'user', id: 'u' }, targets: [], metadata: { n: 0 } }
+  const { proof } = await makeWorld({ inputs: [event] })
+  const line = { id: parseEvent(proof.event).id, fields: event, proof: JSON.parse(printProof(proof)) }
+  const input = `${JSON.stringify(line).replace('"n":0', '"n":-0')}\n`
+  expect(await killickHere(['verify', '-'], { input })).toMatchObject({
+    code: 3,
+    out: expect.not.stringContaining('says'),
+  })
+})
+
+test('a long value is cut between characters', async () => {
+  const actor = { type: 'user', id: 'u', name: `${'x'.repeat(591)}😀 and more` }
+  const { proof } = await makeWorld({ inputs: [{ action: 'a', actor, targets: [] }] })
+  const { out } = await killickHere(['verify', '-'], { input: printProof(proof) })
+  expect(out).toContain('xx … (12 more characters; --json shows them)')
+  expect(out).not.toContain('\\ud83d')
 })
 
 test('help names every command, and every command explains itself with an example', async () => {

@@ -704,6 +704,15 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       }
     })
 
+    test('a printed page says that there is more than it shows', async () => {
+      const targets = Array.from({ length: 25 }, (_, i) => ({ type: 'invoice', id: `n-${i}` }))
+      const { page } = await show(await ledger.prove({ ...INVOICE, targets, metadata: { list: targets } }))
+      await stateOf(page)
+      await page.emulateMedia({ media: 'print' })
+      expect(await page.innerText('.facts')).toContain('and 5 more')
+      expect(await page.innerText('.record')).toContain('and 5 more')
+    })
+
     test('a printed page is numbered and leads back by link, code, event id and time', async () => {
       const { page } = await show(proof, site, { deviceScaleFactor: 3 })
       await stateOf(page)

@@ -283,6 +283,10 @@ describe('killick bundle', () => {
     expect((await bundle('own.bundle', '--source', 'killick', '--stream', 'system')).code).toBe(0)
     const own = await verified(readFileSync(file('own.bundle')))
     expect([own.outcome, own.completeness.verdict, own.completeness.gaps]).toEqual(['verified', 'complete', []])
+    // Its keys are the log's word, whoever else's are pinned.
+    const told = await killick(['verify', file('own.bundle'), ...pins])
+    expect(told.out).toMatch(/^ +the keys of the sources +on .+’s word$/m)
+    expect([told.code, /^GENUINE.*$/m.exec(told.out)?.[0]]).toEqual([0, 'GENUINE'])
     // A part of it, whose batches are carried in part.
     expect((await bundle('part.bundle', ...stream, '--first', '2', '--last', '5')).code).toBe(0)
     const part = await verified(readFileSync(file('part.bundle')))

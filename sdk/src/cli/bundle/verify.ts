@@ -95,7 +95,9 @@ const MISSING: Readonly<Record<BundleVerdict['missing'][number], string>> = {
 function backingOf(verdict: BundleVerdict, by: PinSet['by']): Backing[] {
   const { origin, sources, anchors, missing } = verdict
   const word = { name: origin ?? 'the log' }
-  const isPinnedAll = sources.every(({ source, pinned }) => pinned || source === 'killick')
+  // The ledger's own keys are what its log says, and of no source at all nobody has compared a key.
+  const others = sources.filter(({ source }) => source !== 'killick')
+  const isPinnedAll = others.length > 0 && others.every(({ pinned }) => pinned)
   const held = anchors.filter((anchor) => anchor.held)
   return [
     { what: 'the keys of the sources', by: isPinnedAll ? { pinned: by.sourceKeys } : word },

@@ -299,6 +299,31 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     expect(new Set(found).size).toBe(1)
   })
 
+  test('what is final yet the page counts by the confirmations that its publisher names', async () => {
+    const bytes = await made({ source: 'billing-api' })
+    const { json: trust } = await call(service.url, '/verify/trust.json', null)
+    for (const [confirmations, words] of [
+      [1, /confirmed by the chain, the newest/],
+      [1_000_000, /confirmed by the chain, \d+ of them not final yet, the newest/],
+    ] as const) {
+      const { page } = await watch(await browser.newContext({ locale: 'en' }))
+      await page.route('**/trust.json', (route) => route.fulfill({ json: { ...trust, confirmations } }))
+      // A chain without finality.
+      await page.route(`${chain.url}/`, (route) => {
+        const body = route.request().postDataJSON()
+        if (!JSON.stringify(body).includes('"finalized"')) return route.continue()
+        const error = { code: -32602, message: 'invalid block tag' }
+        const headers = { 'access-control-allow-origin': '*' }
+        return route.fulfill({ headers, json: { jsonrpc: '2.0', id: body.id, error } })
+      })
+      await page.goto(`${service.url}/verify/`)
+      await page.locator('#file').waitFor()
+      expect(await choose(page, 'all.bundle', bytes)).toEqual(['genuine', 'complete'])
+      expect(await page.innerText('#bundle .facts')).toMatch(words)
+      await page.context().close()
+    }
+  })
+
   test('a page on a disk checks one too, by what the visitor pins', { timeout: 120_000 }, async () => {
     const alone = join(folder, 'alone')
     await buildAlone(alone)

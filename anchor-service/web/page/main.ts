@@ -134,8 +134,9 @@ function refuse(reason: LinkError | KillickError): void {
 async function verify(): Promise<void> {
   if (bundle !== null) {
     const { trust, by, rpcs } = combine(form.pins(), publisher)
-    const { sourceKeys = [], logKeys = [], logs = [] } = trust
-    await bundle.verify({ pins: { sourceKeys, logKeys, logs, rpcs }, by, publisher: publisher?.publisher })
+    const { sourceKeys = [], logKeys = [], logs = [], confirmations } = trust
+    const pins = { sourceKeys, logKeys, logs, rpcs, ...(confirmations !== undefined && { confirmations }) }
+    await bundle.verify({ pins, by, publisher: publisher?.publisher })
     return
   }
   if (proof === null) return

@@ -19,7 +19,7 @@ export type Kit = {
 
 /** Whom to trust and whom to ask. */
 export type Given = {
-  readonly pins: Pick<Pins, 'sourceKeys' | 'logKeys' | 'logs' | 'rpcs'>
+  readonly pins: Pick<Pins, 'sourceKeys' | 'logKeys' | 'logs' | 'rpcs' | 'confirmations'>
   readonly by: By
   readonly publisher: string | undefined
 }

@@ -8,7 +8,7 @@ import { type ChainNode, openNodes } from '../verify/rpc.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Verdict } from '../verify/verdict.ts'
 import { inWords, type VerdictInWords } from '../words/words.ts'
-import { isBundleFile, verifyBundleFile } from './bundle/verify.ts'
+import { isBundle, isBundleFile, verifyBundleFile } from './bundle/verify.ts'
 import { type Command, EXIT, integer, readArgs, UsageError } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
 import { ANY_CHAIN, type Pinner, type PinSet, readPins } from './pins.ts'
@@ -58,6 +58,7 @@ export const verify: Command = {
       if (input.kind === 'lines') return verifyLines(input.lines, await openNodes(pins.rpcs), judge, values.json)
       if (isForkFile(input.bytes)) return verifyFork(input.bytes, pins.logKeys, values.json)
       const { bytes } = input
+      if (isBundle(bytes)) throw new UsageError(`${nameOf(place)} is a bundle, which has to be a file`)
       const proof = reading(nameOf(place), () => parseProof(bytes))
       const { verdict, backing } = await judge(proof, await openNodes(pins.rpcs))
       if (isWorthWaiting(verdict, place, pins) && performance.now() < until) {

@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { makeWorld, SOURCE } from '../../../scripts/lib/vectors/world.ts'
+import { tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
 import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { parseEvent } from '../../../sdk/src/core/event.ts'
 import { parsePublicJwk } from '../../../sdk/src/core/jwk.ts'
@@ -56,6 +57,21 @@ test('a command does the same in a process of its own', async () => {
     expect(apart.out + apart.err).not.toBe('')
     expect(await killickHere(args, options)).toEqual(apart)
   }
+})
+
+test('of a bundle that cannot be read, the reason is told, and not only its code', async () => {
+  const file = join(folder(), 'later.bundle')
+  const manifest = Buffer.from('{"format":"killick-bundle/2"}')
+  const bytes = Buffer.concat([tarHeader('manifest.json', manifest.length), manifest, tarPadding(manifest.length)])
+  writeFileSync(file, bytes)
+  const why = `${file}: The bundle is a killick-bundle/2; this program reads killick-bundle/1`
+  expect(await killickHere(['verify', file])).toMatchObject({ code: 2, out: '', err: expect.stringContaining(why) })
+  const history = await killickHere(['history', 'user', 'u', '--bundle', file])
+  expect(history).toMatchObject({ code: 2, err: expect.stringContaining(why) })
+  const { out } = await killickHere(['verify', file, '--json'])
+  expect(JSON.parse(out)).toMatchObject({ error: { code: 'bundle_version', message: why } })
+  const piped = await killick(['verify', '-'], { input: bytes.toString('latin1') })
+  expect(piped).toMatchObject({ code: 2, err: expect.stringContaining('stdin is a bundle, which has to be a file') })
 })
 
 test('a line of an export may write zero in either way', async () => {

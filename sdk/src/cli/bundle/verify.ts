@@ -1,10 +1,11 @@
 // `killick verify <bundle>`.
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import type { BundleVerdict } from '../../bundle/index.ts'
+import { KillickError } from '../../core/errors.ts'
 import { readFileInPlace } from '../../node/bundle/file.ts'
 import { verifyBundle } from '../../node/bundle/verify-bundle.ts'
 import { EXIT } from '../command.ts'
-import { inputError } from '../input.ts'
+import { inputError, isSystemError } from '../input.ts'
 import type { PinSet } from '../pins.ts'
 import { count, json, lines, out, own, paint, progress, type Text, text } from '../terminal.ts'
 import { type Backing, isPinned, pinnersOf, trustLines } from '../trust-words.ts'
@@ -12,6 +13,9 @@ import { bundleTrust } from './trust.ts'
 import { completenessLines, faultLines, fieldLines, isOnlyDropped, scopeWords, silenceLines } from './words.ts'
 
 const FIRST_NAME = Buffer.from('manifest.json\0')
+
+/** Whether bytes begin as bundles do. */
+export const isBundle = (bytes: Uint8Array): boolean => FIRST_NAME.equals(bytes.subarray(0, FIRST_NAME.length))
 
 /** Whether a file begins as bundles do. */
 export function isBundleFile(place: string): boolean {
@@ -31,6 +35,12 @@ export function isBundleFile(place: string): boolean {
   }
 }
 
+/** Why a bundle could not be read: a refusal keeps its code and its words, and the system's reason is told in ours. */
+export function unreadBundle(error: unknown, file: string): unknown {
+  if (error instanceof KillickError) return new KillickError(error.code, `${file}: ${error.message}`, error.details)
+  return isSystemError(error) ? inputError(error, file) : error
+}
+
 /** @returns the exit code */
 export async function verifyBundleFile(file: string, pins: PinSet, asJson: boolean): Promise<number> {
   let seen = 0
@@ -42,7 +52,7 @@ export async function verifyBundleFile(file: string, pins: PinSet, asJson: boole
     },
   })
     .catch((error) => {
-      throw inputError(error, file)
+      throw unreadBundle(error, file)
     })
     .finally(shown.done)
   out(asJson ? json(verdict) : report(verdict, backingOf(verdict, pins.by)))

@@ -8,8 +8,8 @@ import { readFileInPlace } from '../../node/bundle/file.ts'
 import { verifyBundle } from '../../node/bundle/verify-bundle.ts'
 import { accessOf, openAccess } from '../access.ts'
 import { bundleTrust } from '../bundle/trust.ts'
+import { unreadBundle } from '../bundle/verify.ts'
 import { type Command, EXIT, readArgs, UsageError } from '../command.ts'
-import { inputError } from '../input.ts'
 import { readPins } from '../pins.ts'
 import { readRow } from '../replay/rows.ts'
 import { HISTORY } from '../table/history.ts'
@@ -83,7 +83,7 @@ async function fromBundle(given: Given, file: string, target: HistoryTarget): Pr
       events.push(logged)
     },
   }).catch((error) => {
-    throw inputError(error, file)
+    throw unreadBundle(error, file)
   })
   return { events, altered: 0, verdict }
 }

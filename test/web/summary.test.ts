@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { GERMAN } from '../../anchor-service/web/page/german.ts'
 import { collectedFrom } from '../../anchor-service/web/shared/collected.ts'
 import { ENGLISH } from '../../anchor-service/web/shared/english.ts'
 import { type Asked, summarize as judge, type Word } from '../../anchor-service/web/shared/summary.ts'
@@ -255,5 +256,14 @@ test('neither page allows inline scripts or styles, or any host but the node', a
     )
     expect(policy).not.toMatch(/unsafe|\*(?!;|$| http)/)
     expect(html).not.toMatch(/<script>|<style|style=|\son\w+=/)
+  }
+})
+
+test('a time before the year 1 is not told as one of our era', () => {
+  for (const { time } of [ENGLISH, GERMAN]) {
+    expect(time('0000-01-01T00:00:00Z')).toBe('0000-01-01T00:00:00Z')
+    expect(time('0001-01-01T00:00:00+14:00')).toBe('0001-01-01T00:00:00+14:00')
+    expect(time('0001-01-01T00:00:00Z')).toMatch(/^1\.? \w+ 1 .*00:00:00 UTC$/)
+    expect(time('no time')).toBe('no time')
   }
 })

@@ -1,7 +1,7 @@
 /** Times, numbers and lists as a language prints them. */
 
 export type Printer = {
-  /** "23 November 2026 at 01:31:17 UTC"; what is no time stays as it is. */
+  /** "23 November 2026 at 01:31:17 UTC"; what is no time, or before the year 1, stays as it is. */
   readonly time: (iso: string) => string
   readonly number: (value: number) => string
   /** "a, b and c" */
@@ -23,7 +23,8 @@ export function printer(tag: string): Printer {
   return {
     time(iso) {
       const time = new Date(iso)
-      return Number.isNaN(time.getTime()) ? iso : `${times.format(time)} UTC`
+      // Of years before the first the calendar says the number alone, as of those behind it.
+      return time.getUTCFullYear() > 0 ? `${times.format(time)} UTC` : iso
     },
     number: (value) => numbers.format(value),
     list: (items) => lists.format(items),

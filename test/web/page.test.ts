@@ -619,6 +619,15 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       await page.locator('[data-state=unreadable]:has-text("it is a folder")').waitFor()
       expect(await page.locator('.raw, .paper, [data-state=genuine]').count()).toBe(0)
 
+      // Of several files nothing is said, as if it were said of all of them.
+      await page.goto(`${site.url}#${await packFragment(printProof(proof))}`)
+      await page.reload()
+      expect(await stateOf(page)).toBe('genuine')
+      const both = { ...data, files: [join(folder, 'site', 'trust.json'), join(folder, 'site', 'index.html')] }
+      for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
+        await session.send('Input.dispatchDragEvent', { type, x: 50, y: 50, data: both })
+      await page.locator('[data-state=unreadable]:has-text("These are several files")').waitFor()
+
       // The script for bundles is not there: that this is a bundle is known, and no more.
       await page.goto(`${site.url}#${await packFragment(printProof(proof))}`)
       await page.reload()

@@ -5,6 +5,7 @@ import { ENGLISH } from '../shared/english.ts'
 import { type Language, speak, words } from '../shared/language.ts'
 import { outcomeOf } from '../shared/outcome.ts'
 import { record } from '../shared/record.ts'
+import { refusal } from '../shared/refusal.ts'
 import { type Asked, summarize, type Word } from '../shared/summary.ts'
 import { said } from '../shared/text.ts'
 import { combine, type Pins } from '../shared/trust.ts'
@@ -47,6 +48,11 @@ const next = h('div', {})
 const drop = {
   file: (file: File) => void isBundle(file).then((is) => (is ? loadBundle(file) : load(() => fromFile(file)))),
   text: (text: string) => load(async () => fromText(text)),
+  /** A verdict on one of them would be taken for one on all. */
+  many: () =>
+    load(async () => {
+      throw refusal('proof_malformed', 'many_files')
+    }),
 }
 
 let publisher: Pins | null = null
@@ -207,9 +213,9 @@ function takeDrops(ready: Promise<void>): void {
   document.addEventListener('drop', (event) => {
     over(false)(event)
     // Only now does the event tell what was dropped.
-    const file = event.dataTransfer?.files[0]
+    const [file, ...more] = event.dataTransfer?.files ?? []
     const text = event.dataTransfer?.getData('text') ?? ''
-    void ready.then(() => (file ? drop.file(file) : drop.text(text)))
+    void ready.then(() => (more.length > 0 ? drop.many() : file ? drop.file(file) : drop.text(text)))
   })
 }
 

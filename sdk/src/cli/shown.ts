@@ -5,8 +5,10 @@ import { findEvidence, KEY_FILE, NOTE_FILE, RECEIPTS_FILE } from '../client/show
 import { getPublic } from '../client/transport.ts'
 import { KillickError } from '../core/errors.ts'
 import { parseFork, type Shown } from '../core/fork.ts'
+import { reading } from '../core/problem.ts'
 import { parseKeptReceipt } from '../core/receipt.ts'
 import { UsageError } from './command.ts'
+import { inputError, isSystemError } from './input.ts'
 
 export type Found = {
   /** What the place is called in messages. */
@@ -53,7 +55,8 @@ export async function findShown(place: string): Promise<Found> {
     return { place, shown, logKey: readText(join(place, KEY_FILE)).trim(), service: null }
   }
   const text = readText(place)
-  const shown = text.trimStart().startsWith('{') ? receiptsIn(text) : [{ note: text, receipt: null }]
+  const isReceipts = text.trimStart().startsWith('{')
+  const shown = isReceipts ? reading(place, () => receiptsIn(text)) : [{ note: text, receipt: null }]
   if (shown.length === 0) throw new UsageError(`${place} holds no receipt`)
   return { place, shown, logKey: null, service: null }
 }
@@ -81,7 +84,6 @@ function readText(file: string): string {
     if (statSync(file).size > MAX_FILE_BYTES) throw new UsageError(`${file} is larger than ${MAX_FILE_BYTES} bytes`)
     return readFileSync(file, 'utf8')
   } catch (error) {
-    if (error instanceof UsageError) throw error
-    throw new UsageError((error as Error).message)
+    throw isSystemError(error) ? inputError(error, file) : error
   }
 }

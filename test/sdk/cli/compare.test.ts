@@ -81,7 +81,16 @@ test('what is no note, or not signed by the log', async () => {
     out: expect.stringMatching(/^NOT SIGNED BY THE LOG: \S+b: /),
   })
   expect(await compare(note, nothing, '--log-key', log.vkey)).toMatchObject({ code: 1 })
-  expect(await compare(note, join(dir, 'none'), '--log-key', log.vkey)).toMatchObject({ code: 2 })
+  expect(await compare(note, join(dir, 'none'), '--log-key', log.vkey)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining(`${join(dir, 'none')}: there is no such file or folder`),
+  })
+  const odd = join(dir, 'odd')
+  writeFileSync(odd, '{}')
+  expect(await compare(note, odd, '--log-key', log.vkey)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining(`${odd}: The receipt proves nothing`),
+  })
   expect(await compare(note, '--log-key', log.vkey)).toMatchObject({ code: 2 })
   expect(await compare(note, log.url, '--log-key', 'x')).toMatchObject({ code: 2 })
 })

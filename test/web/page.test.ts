@@ -429,8 +429,15 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
 
   describe('what is not known is not green', () => {
     test('a proof without an anchor is called not anchored', async () => {
-      const { page } = await show(await ledger.prove(INVOICE, { anchor: false }))
+      const early = await ledger.prove(INVOICE, { anchor: false })
+      const { page } = await show(early)
       expect(await stateOf(page)).toBe('not-anchored')
+      expect(await page.innerText('.banner')).toContain('stands in the log')
+      // Where nobody says which key is the log's, its signature on the checkpoint was not checked.
+      const { page: unpinned } = await show(early, bare)
+      expect(await stateOf(unpinned)).toBe('not-anchored')
+      expect(await unpinned.innerText('.banner')).not.toContain('stands in the log')
+      expect(await unpinned.innerText('.banner')).toContain('anyone could have made its keys and its log')
     })
 
     test('a proof becomes genuine once the visitor names a node and pins what it rests on', async () => {

@@ -153,10 +153,13 @@ export const GERMAN: Language = {
       `${isPartial ? 'Das Gezeigte' : 'Der Inhalt'} stimmt genau mit dem überein, was aufgezeichnet wurde${
         chain === null ? '' : `, und ist seit der Verankerung in der Blockchain (${chain}) unverändert`
       }.`,
-    notAnchored: pair(
-      'Noch nicht verankert',
-      'Die Aufzeichnung ist signiert und steht im Log, doch dessen Wurzel liegt noch in keiner Blockchain: Bis dahin könnte der Betreiber sie noch ersetzen. Später ist ein neuer Nachweis anzufordern.',
-    ),
+    notAnchored: (isLogged) =>
+      pair(
+        'Noch nicht verankert',
+        isLogged
+          ? 'Die Aufzeichnung ist signiert und steht im Log, doch dessen Wurzel liegt noch in keiner Blockchain: Bis dahin könnte der Betreiber sie noch ersetzen. Später ist ein neuer Nachweis anzufordern.'
+          : 'Die Aufzeichnung ist signiert, doch die Wurzel ihres Logs liegt noch in keiner Blockchain, und kein Schlüssel des Logs ist hier hinterlegt: Schlüssel und Log könnte jeder erzeugt haben. Später ist ein neuer Nachweis anzufordern.',
+      ),
     asking: 'Die Blockchain wird befragt …',
     waitingFor: (nodes) => `Antwort steht aus: ${list(nodes)}.`,
     notAsked: 'Die Blockchain wurde nicht befragt',

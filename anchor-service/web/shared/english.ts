@@ -81,10 +81,14 @@ export const ENGLISH = {
     /** `chain`: null where somebody can rewrite it, so that nobody can say that nothing was changed. */
     exactly: (isPartial: boolean, chain: string | null) =>
       `${isPartial ? 'What is shown' : 'It'} is exactly what was recorded${chain === null ? '' : `, and nobody has changed it since ${chain} holds it`}.`,
-    notAnchored: pair(
-      'Not anchored yet',
-      'It is signed and stands in the log, but no chain holds the log’s root yet: until then the operator could still replace it. Ask for a new proof later.',
-    ),
+    /** @param isLogged - Whether a pinned key of the log has signed its checkpoint. */
+    notAnchored: (isLogged: boolean) =>
+      pair(
+        'Not anchored yet',
+        isLogged
+          ? 'It is signed and stands in the log, but no chain holds the log’s root yet: until then the operator could still replace it. Ask for a new proof later.'
+          : 'It is signed, but no chain holds the root of its log yet, and no key of the log is pinned here: anyone could have made its keys and its log. Ask for a new proof later.',
+      ),
     asking: 'Asking the chain…',
     waitingFor: (nodes: readonly string[]) => `Waiting for ${list(nodes)}.`,
     notAsked: 'The chain was not asked',

@@ -134,7 +134,7 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked, word: Wo
   const common = { caveats, rung }
   const told = words.summary
   if (proof.anchors.length === 0) {
-    const [headline, why] = told.notAnchored
+    const [headline, why] = told.notAnchored(verdict.level === 'logged')
     return { ...common, rung: null, tone: 'wait', state: 'not-anchored', headline, reason: why }
   }
   if (asked.asking) {

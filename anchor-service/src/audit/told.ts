@@ -5,14 +5,11 @@
 
 import { type Fault, type OwnCheck, systemEvent } from '@killick/sdk/audit'
 import {
-  erasedLeaf,
-  type Hash,
   isObject,
   type JsonObject,
   type JsonValue,
   KillickError,
   leafHash,
-  nodePrimitives,
   type ParsedEvent,
   parseDecidedBy,
   parseDrop,
@@ -26,13 +23,12 @@ import {
   parseRetention,
   parseRetentionEnd,
   parseTime,
-  treeRoot,
   utf8,
 } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { readHistory } from '../ledger/registry/anchors.ts'
 import { multirangeOf } from '../ledger/registry/drops.ts'
-import { readList } from '../ledger/registry/erasures.ts'
+import { readListRoot } from '../ledger/registry/erasures.ts'
 import { printProposed } from '../ledger/registry/proposals.ts'
 import { type Columns, cursor, differing, fault, micros, type Walk } from './walk.ts'
 
@@ -262,31 +258,10 @@ const TABLES: readonly Table[] = [
   },
 ]
 
-/**
- * Root of the tree over the list of an erasure or a proposal, as the table has it; null if an entry has another place, or
- * names another event than the one at its number.
- */
 async function listRoot(db: Db, table: 'erased' | 'proposed', of: number): Promise<string | null> {
-  const leaves: Hash[] = []
-  for (let after = -1; ; ) {
-    const page = await readList(db, table, of, after, LISTED)
-    if (page.length === 0) break
-    if (page.some(({ pos }, i) => pos !== leaves.length + i)) return null
-    leaves.push(...page.map(erasedLeaf))
-    after = page.at(-1)!.pos
-  }
-  const { rowCount } = await db.query(
-    `select from ${table} e where ${table === 'erased' ? 'erasure' : 'proposal'} = $1 and not exists (
-       select from (select log_index, first_event from packs where first_event <= e.number order by first_event desc limit 1) p
-       join batches b on b.log_index = p.log_index
-       where substr(b.event_leaves, (32 * (e.number - b.first_event) + 1)::int, 32) = e.leaf_hash) limit 1`,
-    [of],
-  )
-  return rowCount === 0 ? Buffer.from(treeRoot(leaves, nodePrimitives.nodeHash)).toString('hex') : null
+  const root = await readListRoot(db, table, of)
+  return root && Buffer.from(root).toString('hex')
 }
-
-/** How many entries of a list are read at a time. */
-const LISTED = 2000
 
 /** Which rows are on a page; if one event may have several, all of them. */
 const pageOf = ({ name, order }: Table) =>

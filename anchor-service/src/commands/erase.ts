@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { equalBytes, erasedLeaf, nodePrimitives, treeRoot } from '@killick/sdk/core'
 import type { Config } from '../config.ts'
 import { emptyAgain } from '../erasure/dropping.ts'
-import { keepErasing } from '../erasure/erasing.ts'
-import { type KeptOrder, keepOrders, readOrder, readWords } from '../erasure/kept-orders.ts'
+import { keepErasing, ListAltered } from '../erasure/erasing.ts'
+import { isCommitted, type KeptOrder, keepOrders, readOrder } from '../erasure/kept-orders.ts'
 import { StartError } from '../errors.ts'
 import { readErasure, readErasures, type StoredErasure } from '../ledger/registry/erasures.ts'
 import { openStore } from '../open-store.ts'
@@ -36,12 +35,15 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
   const { ledger, pool } = store
   const orders = keepOrders(pool, config.dataFolder)
   const failures: Error[] = []
-  const erasing = keepErasing({ ledger, pool, orders, failed: ({ err }) => failures.push(err) })
+  const altered = new Set<string>()
+  const failed = ({ erasure, err }: { erasure: string; err: Error }) =>
+    err instanceof ListAltered ? altered.add(erasure) : failures.push(err)
+  const erasing = keepErasing({ ledger, pool, orders, failed })
   try {
     if ((await ledger.checkHead()) !== null) throw new StartError(DECIDE)
     const lost = [...(await orders.lost()), ...(await orders.left())]
     const none = { held: new Set<string>(), holds: new Set<string>(), unreadable: new Set<string>() }
-    const all: Repeated = { orders: 0, events: 0, ...none, altered: new Set() }
+    const all: Repeated = { orders: 0, events: 0, ...none, altered }
     const repeat = async (order: KeptOrder) => {
       const { erasure, ...left } = await erasing.repeat(order, ACTOR)
       if (erasure !== null) {
@@ -56,11 +58,10 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
     const { inLog, open } = await readOrders()
     for (const erasure of open) await carriedOut(erasure)
     for (const order of lost) await orders.look(order.id, await repeat(order))
-    for (const { id, logIndex } of inLog) {
-      const order = await readOrder(pool, id)
-      const { root } = await readWords(pool, logIndex)
-      if (equalBytes(treeRoot(order.entries.map(erasedLeaf), nodePrimitives.nodeHash), root)) await repeat(order)
-      else all.altered.add(id)
+    for (const { id } of inLog) {
+      const { root, ...order } = await readOrder(pool, id)
+      if (!altered.has(id) && isCommitted(order, root)) await repeat(order)
+      else altered.add(id)
     }
     return describe(all, lost.length + inLog.length, await emptyAgain(pool))
   } finally {
@@ -80,7 +81,7 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
   }
 
   async function carriedOut({ id }: StoredErasure): Promise<void> {
-    while ((await readErasure(pool, id))!.end === null) {
+    while (!altered.has(id) && (await readErasure(pool, id))!.end === null) {
       if (failures.length > 0) throw failures[0]
       await sleep(LOOK_MS)
     }

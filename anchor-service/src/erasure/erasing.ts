@@ -9,6 +9,7 @@ import {
   type ErasedEvent,
   type Erasure,
   type EventInput,
+  equalBytes,
   erasedLeaf,
   erasureEndFields,
   erasureFields,
@@ -26,6 +27,7 @@ import {
   insertErasureEnd,
   readErased,
   readErasure,
+  readListRoot,
   readOpenErasures,
   type StoredErasure,
 } from '../ledger/registry/erasures.ts'
@@ -118,6 +120,15 @@ export type ErasingDeps = {
   failed?: (failure: { erasure: string; err: Error }) => void
 }
 
+/** The list of an order is not what the order commits to: somebody has altered the database. */
+export class ListAltered extends Error {
+  override readonly name = 'ListAltered'
+
+  constructor() {
+    super('The list of this order in the database is not what the order commits to. Nothing of it is carried out.')
+  }
+}
+
 /** How many entries of a list are read at a time, and packs that one transaction replaces. */
 const PAGE = 2000
 const PACKS_AT_ONCE = 8
@@ -168,22 +179,26 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
         open = (await readOpenErasures(pool)).length
         return open === 0
       }
+      const altered = new Set<string>()
       for (;;) {
         const waiting = await readOpenErasures(pool)
         open = waiting.length
-        const [erasure] = waiting
-        if (erasure === undefined || stop.signal.aborted) return true
+        const erasure = waiting.find(({ id }) => !altered.has(id))
+        if (erasure === undefined || stop.signal.aborted) return altered.size === 0
         at = erasure.id
         await orders?.keep()
+        // What the order does not name stays, and what it names may not be listed any more. The others do not wait for it.
+        if (!(await isWhole(erasure))) {
+          altered.add(at)
+          tell(at, new ListAltered())
+          continue
+        }
         if (!(await carryOut(erasure))) return true
         await done?.((await readErasure(pool, erasure.id))!)
       }
     } catch (error) {
       failure = error as Error
-      if (!stop.signal.aborted) {
-        failures += 1
-        failed?.({ erasure: at, err: failure })
-      }
+      tell(at, failure)
       return false
     } finally {
       await client.query('select pg_advisory_unlock($1)', [ERASING_LOCK]).catch((error: Error) => {
@@ -191,6 +206,19 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
       })
       client.release(failure)
     }
+  }
+
+  function tell(erasure: string, err: Error): void {
+    if (stop.signal.aborted) return
+    failures += 1
+    failed?.({ erasure, err })
+  }
+
+  /** Whether the database lists what the order commits to. */
+  async function isWhole({ logIndex }: StoredErasure): Promise<boolean> {
+    const { root } = await readWords(pool, logIndex)
+    const listed = await readListRoot(pool, 'erased', logIndex)
+    return listed !== null && equalBytes(listed, root)
   }
 
   /** @returns false if it was stopped before its end */

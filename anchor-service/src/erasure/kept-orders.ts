@@ -5,7 +5,19 @@
  */
 import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ErasedEvent, type Erasure, parseErasure, parseHash, printHash, SYSTEM } from '@killick/sdk/core'
+import {
+  type ErasedEvent,
+  type Erasure,
+  equalBytes,
+  erasedLeaf,
+  type Hash,
+  nodePrimitives,
+  parseErasure,
+  parseHash,
+  printHash,
+  SYSTEM,
+  treeRoot,
+} from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { StartError } from '../errors.ts'
 import { readErased, readErasure } from '../ledger/registry/erasures.ts'
@@ -25,7 +37,10 @@ export type KeptOrder = {
 }
 
 export type KeptOrders = {
-  /** Writes those orders of the log that the folder does not have. They are durable before anything of them is carried out. */
+  /**
+   * Writes those orders of the log that the folder does not have. They are durable before anything of them is carried out. One whose list
+   * was altered is not written: the folder is there to know better than the database.
+   */
   keep(): Promise<void>
   /**
    * The orders that the folder has and the log has not, and that nobody has looked at in this log: what was settled in one database is not in
@@ -111,7 +126,11 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
       const { rows } = await db.query<{ id: string }>('select id from erasures where policy is null order by log_index')
       if (rows.length === 0) return
       const known = await list()
-      for (const { id } of rows) if (!known.has(id)) await write(await readOrder(db, id))
+      for (const { id } of rows) {
+        if (known.has(id)) continue
+        const { root, ...order } = await readOrder(db, id)
+        if (isCommitted(order, root)) await write(order)
+      }
     },
     lost: () => readMissing('open'),
     left: () => readMissing('left'),
@@ -133,10 +152,14 @@ async function isOfLog(db: Db, looked: Looked['looked']): Promise<boolean> {
   return printHash(await readRoot(db, looked.size)) === looked.root
 }
 
-/** An order of the log, with what it names. */
-export async function readOrder(db: Db, id: string): Promise<KeptOrder> {
+/** Whether an order names what it commits to. */
+export const isCommitted = ({ entries }: KeptOrder, root: Hash): boolean =>
+  equalBytes(treeRoot(entries.map(erasedLeaf), nodePrimitives.nodeHash), root)
+
+/** An order of the log, with what the database lists of it, and the root that it commits to. */
+export async function readOrder(db: Db, id: string): Promise<KeptOrder & { root: Hash }> {
   const { logIndex } = (await readErasure(db, id))!
-  const { reason, legalBasis, order, fields } = await readWords(db, logIndex)
+  const { reason, legalBasis, order, fields, root } = await readWords(db, logIndex)
   const entries: ErasedEvent[] = []
   for (let after = -1; ; ) {
     const page = await readErased(db, logIndex, after, PAGE)
@@ -144,7 +167,7 @@ export async function readOrder(db: Db, id: string): Promise<KeptOrder> {
     after = page.at(-1)!.pos
     for (const { leafHash, digests } of page) entries.push({ leafHash, digests })
   }
-  return { id, reason, legalBasis, order, fields, entries }
+  return { id, reason, legalBasis, order, fields, entries, root }
 }
 
 /** What the event of an order says. */

@@ -235,6 +235,43 @@ describe('a pack of before an order', () => {
   })
 })
 
+test.each([
+  ['other fields', "digests = decode(repeat('00', 32), 'hex')"],
+  ['another place', 'number = number - 1'],
+])('an order whose list somebody has altered to name %s is not carried out', async (_, alter) => {
+  const producer = new Producer('lists', newSigner())
+  await register(service.url, 'lists', [{ jwk: producer.signer.jwk }])
+  const actor = { type: 'user', id: randomUUID() }
+  const batch = await producer.batch([1, 2].map(() => ({ action: 'x', actor })))
+  expect((await post(service.url, batch.body)).status).toBe(201)
+  const { events } = (await call(service.url, `/v1/events?actor=${actor.id}`)).json
+  // It is recorded, and not begun with.
+  const store = await openStore(config())
+  const erasing = keepErasing(store)
+  await erasing.close()
+  const selection = { conditions: {}, ids: [events[0].id], fields: ['actor'] }
+  const said = { reason: 'r', legalBasis: null, order: null }
+  const { id, logIndex } = await erasing.order({ selection, ...said }, { type: 'operator', id: 'o-1' })
+  await store.close()
+  await tamper(
+    service,
+    `create table kept_list as select * from erased where erasure = ${logIndex};
+     update erased set ${alter} where erasure = ${logIndex}`,
+  )
+  await expect(erase()).rejects.toThrow(`Orders whose lists are not what the orders commit to: ${id}. `)
+  expect((await call(service.url, `/v1/erasures/${id}`)).json.state).toBe('open')
+  expect((await call(service.url, `/v1/events?actor=${actor.id}`)).json.events).toHaveLength(2)
+  await tamper(
+    service,
+    `delete from erased where erasure = ${logIndex}; insert into erased select * from kept_list; drop table kept_list`,
+  )
+  expect(await erase()).toMatch(/Nothing of what they name is there/)
+  expect((await call(service.url, `/v1/erasures/${id}`)).json.state).toBe('done')
+  expect((await call(service.url, `/v1/events?actor=${actor.id}`)).json.events).toHaveLength(1)
+  expect((await readdir(join(service.folder, 'erasures'))).includes(`${id}.json`)).toBe(true)
+  expect(await failed()).toEqual([])
+})
+
 describe('two copies of before an order', () => {
   test('what was settled in one is not in the other, which has more', async () => {
     const [sharp, late] = [randomUUID(), new Producer('late', newSigner())]

@@ -1,5 +1,14 @@
 /** Erasures and holds as the system stream tells of them: docs/PROTOCOL.md §16. */
-import { asHash, type ErasedEvent, type Hash, parseHash, printHash } from '@killick/sdk/core'
+import {
+  asHash,
+  type ErasedEvent,
+  erasedLeaf,
+  type Hash,
+  nodePrimitives,
+  parseHash,
+  printHash,
+  treeRoot,
+} from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 
 /** An erasure's row. */
@@ -135,6 +144,33 @@ const INSERTED = 1000
 /** Stores that an erasure was carried out, in the transaction of the event that says so. */
 export async function insertErasureEnd(db: Db, logIndex: number, erasure: number): Promise<void> {
   await db.query('insert into erasure_ends (log_index, erasure) values ($1, $2)', [logIndex, erasure])
+}
+
+/** How many entries of a list are read at a time. */
+const LISTED = 2000
+
+/**
+ * Root of the tree over a list as the table has it, which is the one that its event commits to; null if an entry has another place, or
+ * names another event than the one at its number.
+ * @param logIndex of the event that it belongs to
+ */
+export async function readListRoot(db: Db, table: keyof typeof LISTS, logIndex: number): Promise<Hash | null> {
+  const leaves: Hash[] = []
+  for (let after = -1; ; ) {
+    const page = await readList(db, table, logIndex, after, LISTED)
+    if (page.length === 0) break
+    if (page.some(({ pos }, i) => pos !== leaves.length + i)) return null
+    leaves.push(...page.map(erasedLeaf))
+    after = page.at(-1)!.pos
+  }
+  const { rowCount } = await db.query(
+    `select from ${table} e where ${LISTS[table]} = $1 and not exists (
+       select from (select log_index, first_event from packs where first_event <= e.number order by first_event desc limit 1) p
+       join batches b on b.log_index = p.log_index
+       where substr(b.event_leaves, (32 * (e.number - b.first_event) + 1)::int, 32) = e.leaf_hash) limit 1`,
+    [logIndex],
+  )
+  return rowCount === 0 ? treeRoot(leaves, nodePrimitives.nodeHash) : null
 }
 
 /** `expired`: by a retention policy */

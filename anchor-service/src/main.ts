@@ -73,23 +73,23 @@ async function main(args: readonly string[]): Promise<void> {
   } else if (command === 'succeed' && (more.length === 1 || (more.length === 2 && more[1] === '--yes'))) {
     const config = loadConfig()
     const { succeed } = await import('./commands/succeed.ts')
-    print(await explainOutage(() => succeed(config, more[0]!, more.length === 2)))
+    print(await explainFault(() => succeed(config, more[0]!, more.length === 2)))
   } else if (command === 'accept-head' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
     const config = loadConfig()
     const { acceptHead } = await import('./commands/accept-head.ts')
-    print(await explainOutage(() => acceptHead(config, more.length === 1)))
+    print(await explainFault(() => acceptHead(config, more.length === 1)))
   } else if (command === 'rebuild-registry' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
     const config = loadConfig()
     const { rebuildFromLog } = await import('./commands/rebuild-registry.ts')
-    print(await explainOutage(() => rebuildFromLog(config, more.length === 1)))
+    print(await explainFault(() => rebuildFromLog(config, more.length === 1)))
   } else if (command === 'reindex' && more.length === 0) {
     const config = loadConfig()
     const { reindexAll } = await import('./commands/reindex.ts')
-    print(await explainOutage(() => reindexAll(config)))
+    print(await explainFault(() => reindexAll(config)))
   } else if (command === 'erase' && more.length === 1 && more[0] === '--after-restore') {
     const config = loadConfig()
     const { eraseAfterRestore } = await import('./commands/erase.ts')
-    print(await explainOutage(() => eraseAfterRestore(config)))
+    print(await explainFault(() => eraseAfterRestore(config)))
   } else {
     const said = args.join(' ')
     const fault = COMMANDS.includes(command) ? `"${said}" is not how ${command} is called` : `Unknown command "${said}"`
@@ -97,8 +97,7 @@ async function main(args: readonly string[]): Promise<void> {
   }
 }
 
-const explainOutage = async (work: () => Promise<string>) =>
-  (await import('./commands/explained.ts')).explainOutage(work)
+const explainFault = async (work: () => Promise<string>) => (await import('./commands/explained.ts')).explainFault(work)
 
 /** A third of what a service loads is there to anchor; one that anchors nowhere does without. */
 const startAnchoring = async (deps: AnchoringDeps) => (await import('./anchor/index.ts')).startAnchoring(deps)

@@ -1,4 +1,5 @@
-import { isOutage } from '../database/outage.ts'
+import { InvariantError } from '@killick/sdk/core'
+import { breaksConstraint, isOutage } from '../database/outage.ts'
 import { StartError } from '../errors.ts'
 
 /** Says of which target a chain, its node or a key has spoken. @throws StartError */
@@ -8,12 +9,17 @@ export async function explained<T>(name: string, work: () => Promise<T>): Promis
   })
 }
 
-/** Says in a sentence that the database went away amid a command. @throws StartError; whatever else `work` throws */
-export async function explainOutage<T>(work: () => Promise<T>): Promise<T> {
+/** Says in a sentence that the database went away amid a command, or contradicts itself. @throws StartError; whatever else `work` throws */
+export async function explainFault<T>(work: () => Promise<T>): Promise<T> {
   return work().catch((error: Error) => {
-    if (!isOutage(error)) throw error
-    throw new StartError(
-      `The database has gone away, or is not ready: ${error.message}. Run the command again when it is back; it goes on from what it finds.`,
-    )
+    if (isOutage(error))
+      throw new StartError(
+        `The database has gone away, or is not ready: ${error.message}. Run the command again when it is back; it goes on from what it finds.`,
+      )
+    if (error instanceof InvariantError || breaksConstraint(error))
+      throw new StartError(
+        `The database contradicts itself: ${error.message}. Parts of it are missing, or are others: it was not restored as a whole, or somebody has altered it. Nothing can be added to such a log. Restore all of it from one copy.`,
+      )
+    throw error
   })
 }

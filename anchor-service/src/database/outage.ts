@@ -21,3 +21,7 @@ export function isOutage(error: unknown): boolean {
   const { code, syscall } = error as NodeJS.ErrnoException
   return CONNECTION.has(String(code)) || syscall === 'connect' || BROKEN.test(error.message)
 }
+
+/** Whether the database refused a row that does not fit those it has. */
+export const breaksConstraint = (error: unknown): boolean =>
+  error instanceof pg.DatabaseError && /^23/.test(error.code ?? '')

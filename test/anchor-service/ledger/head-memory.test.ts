@@ -166,6 +166,15 @@ test('the command accept-head says what it did, or why it did nothing', async ()
   expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining('Nothing was changed') })
   expect(await run('--yes')).toMatchObject({ code: 0, output: expect.stringContaining('The log goes on at') })
   expect(await run('--yes')).toMatchObject({ code: 0, output: expect.stringContaining('nothing to accept') })
+  // Of the end only the checkpoint is gone.
+  await queryAsOwner(
+    place.databaseUrl,
+    `set session_replication_role = replica;
+     delete from killick.checkpoints where size = (select max(size) from killick.checkpoints)`,
+  )
+  const { code, output } = await run('--yes')
+  expect(output).toMatch(/^The database contradicts itself: .* Restore all of it from one copy\.\n$/)
+  expect(code).toBe(1)
 })
 
 describe('a superuser cuts off the tail', () => {

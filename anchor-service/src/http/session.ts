@@ -5,9 +5,11 @@
  */
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type {} from '@fastify/cookie'
 import { SYSTEM } from '@killick/sdk/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Refusal } from '../errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { EventPlace } from '../ledger/read/events.ts'
 import { searchEvents } from '../ledger/read/search.ts'
@@ -39,6 +41,8 @@ const SESSION_COOKIE = 'killick_session'
 export const SESSION_SECONDS = 8 * 60 * 60
 /** How long another process may take to learn that a session was ended, ms. */
 const NEWS_MS = 1_000
+/** How long a request waits until it is known which sessions were ended, ms. People look at a console, and of a database that is silent it should say so. */
+const PATIENCE_MS = 5_000
 /** How far the clocks of two processes may differ, ms. */
 const SKEW_MS = 60_000
 /** A clock that goes back by more was set; timers and clocks drift less from one look to the next. ms */
@@ -94,7 +98,10 @@ export function sessionOf(request: FastifyRequest, tokens: Tokens): Session | nu
 }
 
 export type Sessions = {
-  /** The session of a request, unless it was ended, by this process or, up to a second ago, by another. */
+  /**
+   * The session of a request, unless it was ended, by this process or, up to a second ago, by another.
+   * @throws Refusal unavailable, if the database does not tell in time
+   */
   of(request: FastifyRequest): Promise<Session | null>
   /** Records that somebody has signed in, and with what. */
   begin(session: Session, ip: string, by: 'token' | 'link'): Promise<void>
@@ -102,7 +109,8 @@ export type Sessions = {
   end(session: Session): Promise<void>
 }
 
-export function keepSessions(tokens: Tokens, ledger: Ledger): Sessions {
+/** @param patienceMs how long a request waits for the database */
+export function keepSessions(tokens: Tokens, ledger: Ledger, patienceMs = PATIENCE_MS): Sessions {
   /** Ids of ended sessions, and when each would have expired; after that it can be forgotten. */
   const ended = new Map<string, number>()
   let readAt = Number.NEGATIVE_INFINITY
@@ -143,7 +151,11 @@ export function keepSessions(tokens: Tokens, ledger: Ledger): Sessions {
     reading ??= readEnded().finally(() => {
       reading = null
     })
-    await reading
+    const over = new AbortController()
+    const late = sleep(patienceMs, undefined, { signal: over.signal }).then(() => {
+      throw new Refusal('unavailable')
+    })
+    await Promise.race([reading, late]).finally(() => over.abort())
   }
 
   const record = (action: string, { role, id }: Session, more: object = {}) =>

@@ -2,7 +2,12 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import type { FastifyRequest } from 'fastify'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openPool } from '../../../anchor-service/src/database/pool.ts'
+import { keepSessions } from '../../../anchor-service/src/http/session.ts'
+import type { Ledger } from '../../../anchor-service/src/ledger/ledger.ts'
 import { builtPage } from '../../support/page.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'
@@ -298,6 +303,21 @@ describe('signing out', () => {
     await signOut(cookie)
     await signOut(cookie)
     expect(await logouts()).toBe(before + 1)
+  })
+
+  test('cannot be known while the database is silent, and a request does not wait for that', async () => {
+    const [name, value] = (await signIn(READER)).split('=') as [string, string]
+    const pool = openPool(service.databaseUrl, true, 1)
+    const tokens = { admin: ADMIN, reader: READER, eraser: null, erasers: [] }
+    const sessions = keepSessions(tokens, { db: pool } as unknown as Ledger, 50)
+    const request = { method: 'GET', headers: {}, cookies: { [name]: value } } as unknown as FastifyRequest
+    const holder = new pg.Client({ connectionString: service.databaseUrl })
+    await holder.connect()
+    await holder.query('begin; lock table killick.batches in access exclusive mode')
+    await expect(sessions.of(request)).rejects.toMatchObject({ code: 'unavailable' })
+    await holder.end()
+    await expect.poll(() => sessions.of(request).catch(() => null)).toMatchObject({ role: 'reader' })
+    await pool.end()
   })
 
   test('ends the live tails of the session too', async () => {

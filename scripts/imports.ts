@@ -80,7 +80,7 @@ export const PARTS: Part[] = [
     may: ['embedded', 'database', 'ledger', 'anchor', 'own audit', 'bundles', 'http', 'base', 'core', 'node:*', 'pg'] },
   { name: 'commands', files: SERVICE('commands/'), may: ['config', 'embedded', 'database', 'node:*', 'tree', 'index', 'registry', 'read', 'ledger', 'erasure', 'chain', 'anchor', 'base', 'core', 'verify'] },
   { name: 'service',  files: SERVICE(''),
-    may: ['commands', 'config', 'index', 'registry', 'ledger', 'intake', 'erasure', 'anchor', 'own audit', 'bundles', 'http', 'app', 'base', 'core', 'fastify'] },
+    may: ['commands', 'config', 'embedded', 'index', 'registry', 'ledger', 'intake', 'erasure', 'anchor', 'own audit', 'bundles', 'http', 'app', 'base', 'core', 'fastify'] },
 
   { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['answers', 'verify', 'words'], never: PORTABLE },
   { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'bundle', 'words', 'uqr'], never: PORTABLE },

@@ -57,13 +57,13 @@ async function main(args: readonly string[]): Promise<void> {
     const { startService } = await import('./service.ts')
     const service = await startService(config, startAnchoring)
     print(`Killick listens on ${service.url}\n`)
-    closeOnSignal(service.close)
+    close = service.close
   } else if (command === 'worker' && more.length === 0) {
     const config = loadConfig()
     const { startWorker } = await import('./service.ts')
     const worker = await startWorker(config, startAnchoring)
     print(`Killick anchors${worker.url === null ? '' : `, and says how on ${worker.url}`}\n`)
-    closeOnSignal(worker.close)
+    close = worker.close
   } else if (command === 'deploy' && more.length === 0) {
     const config = loadConfig({ KILLICK_CONTRACT: NOT_YET, ...process.env })
     print(await (await import('./commands/contracts.ts')).deploy(config))
@@ -102,19 +102,17 @@ const explainFault = async (work: () => Promise<string>) => (await import('./com
 /** A third of what a service loads is there to anchor; one that anchors nowhere does without. */
 const startAnchoring = async (deps: AnchoringDeps) => (await import('./anchor/index.ts')).startAnchoring(deps)
 
-/** The first signal drains; a second one does not wait. */
-function closeOnSignal(close: () => Promise<void>): void {
-  let isClosing = false
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (isClosing) process.exit(1)
-      isClosing = true
-      close().then(
-        () => process.exit(0),
-        (error) => fail(error),
-      )
-    })
-  }
+/** What ends a service that has started. */
+let close: (() => Promise<void>) | null = null
+let isClosing = false
+
+/** The first signal drains; a second one does not wait. A command, or a start, is cut off, but for the PostgreSQL that it brought along. */
+function onSignal(): void {
+  if (isClosing) process.exit(1)
+  isClosing = true
+  const leave = async () => (await import('./database/embedded/cluster.ts')).leaveClusters()
+  const [ending, code] = close === null ? [leave(), 1] : [close(), 0]
+  ending.then(() => process.exit(code), fail)
 }
 
 function fail(error: unknown): never {
@@ -133,4 +131,8 @@ process.stdout.on('error', ({ message }) => {
   process.stderr.write(`killick-anchor-service: stdout: ${printable(message)}\n`)
   if (!SERVING.includes(process.argv[2])) process.exitCode = 1
 })
-main(process.argv.slice(2)).catch(fail)
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal)
+main(process.argv.slice(2)).catch((error) => {
+  // What is cut off fails, and nobody needs to be told of that.
+  if (!isClosing) fail(error)
+})

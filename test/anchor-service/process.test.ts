@@ -175,6 +175,21 @@ describe('with the PostgreSQL that comes along', () => {
     await second.child.stop()
     expect(existsSync(join(data, 'postgres', 'postmaster.pid'))).toBe(false)
   })
+
+  test.each([['accept-head'], ['serve']])(
+    'a signal that cuts %s off while it starts leaves no server behind',
+    async (command) => {
+      const data = join(folder, 'embedded')
+      const env = { PATH: process.env.PATH ?? '', PORT: '0', KILLICK_DATA: data }
+      const child = await startChild(process.execPath, [MAIN, command], { env })
+      const pid = join(data, 'postgres', 'postmaster.pid')
+      await expect.poll(() => existsSync(pid), { interval: 5 }).toBe(true)
+      child.process.kill('SIGINT')
+      expect(await child.exited).toEqual({ code: 1, signal: null })
+      expect(child.output()).toBe('')
+      expect(existsSync(pid)).toBe(false)
+    },
+  )
 })
 
 describe('a sentence says what to do', () => {

@@ -42,6 +42,18 @@ const LOG_MS = 60_000
 /** Time between two attempts to start a server that went down, ms. */
 const REVIVE_MS = 2_000
 
+/** Those that this process has begun to use. */
+const used: Promise<Cluster>[] = []
+
+/** Leaves every cluster that this process uses, for one that a signal ends: the server is in a session of its own, and would go on. */
+export async function leaveClusters(): Promise<void> {
+  for (const cluster of used)
+    await cluster.then(
+      ({ close }) => close(),
+      () => {},
+    )
+}
+
 /**
  * Starts the PostgreSQL that comes with the package, or joins it if a process on this data folder already runs it (also after
  * `kill -9` of the process that started it). Loopback only, random password, fsync on. The server runs in a session of its own:
@@ -53,7 +65,13 @@ const REVIVE_MS = 2_000
  * @param dataFolder made if missing; the cluster is its `postgres`, port and password are in `postgres.json` (0600)
  * @throws StartError with a sentence that says what to do
  */
-export async function startCluster(dataFolder: string, hooks: ClusterHooks = {}): Promise<Cluster> {
+export function startCluster(dataFolder: string, hooks: ClusterHooks = {}): Promise<Cluster> {
+  const cluster = enterCluster(dataFolder, hooks)
+  used.push(cluster)
+  return cluster
+}
+
+async function enterCluster(dataFolder: string, hooks: ClusterHooks): Promise<Cluster> {
   const folder = resolve(dataFolder)
   const binaries = await findBinaries()
   const data = join(folder, 'postgres')
@@ -70,6 +88,7 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
   const url = (database: string) => `postgres://${USER}:${credentials.password}@127.0.0.1:${port}/${database}`
 
   const closing = new AbortController()
+  let closed: Promise<void> | null = null
   let reviving: Promise<void> | null = null
   let presence = await enter(LISTEN_MS)
   // Where that fails, as on a full disk, the log stays as it is.
@@ -115,14 +134,19 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
       }
       return url(database)
     },
-    async close() {
-      closing.abort()
-      clearInterval(cutting)
-      await reviving
-      const last = await leave(presence)
-      await presence.end().catch(() => {})
-      if (last) await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w'], runAs)
+    close() {
+      closed ??= close()
+      return closed
     },
+  }
+
+  async function close(): Promise<void> {
+    closing.abort()
+    clearInterval(cutting)
+    await reviving
+    const last = await leave(presence)
+    await presence.end().catch(() => {})
+    if (last) await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w'], runAs)
   }
 }
 

@@ -2,6 +2,7 @@
 import { openApi } from '@killick/sdk/audit'
 import { answerQuestions, KillickError, sayNews } from '@killick/sdk/core'
 import { bundleRequest, makeBundle } from '@killick/sdk/make-bundle'
+import { DISK_FULL, isFull } from './job.ts'
 import type { Making, MakingEnd, MakingNews } from './maker.ts'
 
 /** Time between two reports of progress, ms. */
@@ -23,9 +24,7 @@ async function make({ url, token, publicUrl, conditions, file, maxBytes }: Makin
     return { made }
   } catch (error) {
     if (error instanceof KillickError) return { refused: { code: codeOf(error), detail: error.message } }
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOSPC' || code === 'EDQUOT')
-      return { refused: { code: 'bundles_full', detail: 'The disk is full.' } }
+    if (isFull(error)) return { refused: { code: 'bundles_full', detail: DISK_FULL } }
     throw error
   }
 }

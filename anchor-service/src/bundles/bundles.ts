@@ -106,6 +106,7 @@ export async function openBundles(deps: BundlesDeps) {
         jobs.delete(id)
         await folder.remove(id)
       } else if (stop.signal.aborted) await save(waiting)
+      else if (error instanceof Refusal) await fail(job, error.code, error.message)
       else {
         log?.error({ err: error, bundle: id }, 'a bundle could not be made')
         await fail(job, 'internal', 'The service is at fault; its log says more.')
@@ -184,10 +185,16 @@ export async function openBundles(deps: BundlesDeps) {
   }
   let looking: Promise<void> = Promise.resolve()
 
-  /** What a process that was killed had begun is begun again, some times. */
+  /**
+   * What a process that was killed had begun is begun again, some times. Its file says so already: nothing is written, for a full disk must
+   * not keep the service from starting.
+   */
   for (const job of inState('running'))
-    if (job.attempts < MAX_ATTEMPTS) await save({ ...job, ...NOTHING_YET, state: 'waiting' })
-    else await fail(job, 'bundle_interrupted', `The service ended ${job.attempts} times while it made this bundle.`)
+    if (job.attempts < MAX_ATTEMPTS) jobs.set(job.id, { ...job, ...NOTHING_YET, state: 'waiting' })
+    else {
+      const why = `The service ended ${job.attempts} times while it made this bundle.`
+      await fail(job, 'bundle_interrupted', why).catch(() => {})
+    }
 
   async function takeNext(
     conditions: RequestedBundle,
@@ -197,7 +204,7 @@ export async function openBundles(deps: BundlesDeps) {
   ): Promise<{ job: BundleJob; isNew: boolean }> {
     const key = keyOf(conditions)
     const same = [...jobs.values()].findLast((job) => job.state !== 'failed' && keyOf(job.conditions) === key)
-    if (same !== undefined && !isAgain) return { job: same, isNew: false }
+    if (same !== undefined && !isAgain && (await isThere(same))) return { job: same, isNew: false }
     if (inState('waiting').length >= MAX_WAITING) throw new Refusal('bundles_waiting')
     if (jobs.size >= MAX_KEPT || room() < LEAST_BYTES) throw new Refusal('bundles_full')
     const id = randomUUID()
@@ -214,9 +221,10 @@ export async function openBundles(deps: BundlesDeps) {
     /** @throws Refusal bundle_not_found */
     find,
     /** Where its file is. @throws Refusal bundle_not_found | bundle_not_ready */
-    file(id: string): { job: BundleJob; path: string } {
+    async file(id: string): Promise<{ job: BundleJob; path: string }> {
       const job = find(id)
       if (job.state !== 'done') throw new Refusal('bundle_not_ready', undefined, { state: job.state })
+      if (!(await isThere(job))) throw new Refusal('bundle_not_found')
       return { job, path: folder.file(id) }
     },
     /** When it is removed; null: it is not made yet. */
@@ -264,6 +272,14 @@ export async function openBundles(deps: BundlesDeps) {
       await (await bell?.catch(() => null))?.close()
       folder.close()
     },
+  }
+
+  /** Whether a bundle is still to be had. One whose file somebody has removed, or cut off, is forgotten. */
+  async function isThere(job: BundleJob): Promise<boolean> {
+    if (job.state !== 'done' || (await folder.hasFile(job))) return true
+    jobs.delete(job.id)
+    await folder.remove(job.id)
+    return false
   }
 
   function find(id: string): BundleJob {

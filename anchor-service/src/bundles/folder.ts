@@ -1,9 +1,11 @@
 /** The folder of bundles: for each a state file `<id>.json`, and `<id>.bundle` once it is made. Each file changes as a whole. */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Refusal } from '../errors.ts'
 import { lockFile } from '../file-lock.ts'
-import type { BundleJob } from './job.ts'
+import { replaceFile } from '../whole-file.ts'
+import { type BundleJob, DISK_FULL, isFull } from './job.ts'
 
 const STATE = /^([0-9a-f-]{36})\.json$/
 /** The name of this folder's queue: other services may share the Redis, and have other folders. */
@@ -49,24 +51,13 @@ function filesIn(folder: string) {
   const statePath = (id: string) => join(folder, `${id}.json`)
   const filePath = (id: string) => join(folder, `${id}.bundle`)
 
-  /** It is on the disk, whole, once this resolves; until then the file is what it was. */
+  /** It is on the disk, whole, once this resolves; until then the file is what it was. @throws Refusal bundles_full, if the disk is */
   async function write(path: string, text: string): Promise<void> {
-    const next = `${path}.next`
-    const handle = await open(next, 'w', 0o600)
     try {
-      await handle.writeFile(text)
-      await handle.sync()
-    } finally {
-      await handle.close()
+      await replaceFile(path, text)
+    } catch (error) {
+      throw isFull(error) ? new Refusal('bundles_full', DISK_FULL) : error
     }
-    await rename(next, path)
-    await sync()
-  }
-
-  async function sync(): Promise<void> {
-    const handle = await open(folder, 'r')
-    await handle.sync().catch(() => {})
-    await handle.close()
   }
 
   /** Null: it is none, or its file is not there as it was made. */
@@ -76,15 +67,22 @@ function filesIn(folder: string) {
     try {
       const job = JSON.parse(await readFile(statePath(id), 'utf8')) as BundleJob
       if (job.id !== id) return null
-      if (job.state === 'done' && (await stat(filePath(id))).size !== job.bytes) return null
-      return job
+      return job.state !== 'done' || (await hasFile(job)) ? job : null
     } catch {
       return null
     }
   }
 
+  /** Whether the file is there, as long as it was made. */
+  const hasFile = ({ id, bytes }: BundleJob): Promise<boolean> =>
+    stat(filePath(id)).then(
+      ({ size }) => size === bytes,
+      () => false,
+    )
+
   return {
     file: filePath,
+    hasFile,
     save: (job: BundleJob) => write(statePath(job.id), JSON.stringify(job)),
 
     /** The state goes first: a file without one is nobody's, and removed at the next start. */

@@ -46,3 +46,8 @@ export const NOTHING_YET = {
   ...{ startedAt: null, finishedAt: null, entries: 0, events: 0, bytes: 0 },
   ...{ of: null, sha256: null, scope: null, error: null },
 } as const
+
+/** Why there is no room for a file, and whether that is so. */
+export const DISK_FULL = 'The disk is full.'
+export const isFull = (error: unknown): boolean =>
+  ['ENOSPC', 'EDQUOT'].includes(String((error as NodeJS.ErrnoException).code))

@@ -7,9 +7,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BundleVerdict, verifyBundle } from '@killick/sdk/bundle'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { openBundles } from '../../../anchor-service/src/bundles/bundles.ts'
+import { makeMetrics } from '../../../anchor-service/src/http/metrics.ts'
 import { createDatabase } from '../../support/postgres.ts'
 import { startChild } from '../../support/processes.ts'
 import { redisAvailable, startRedis } from '../../support/redis.ts'
+import { smallDisk } from '../../support/small-disk.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { ADMIN, call, ERASER, READER, register, type TestService, testService } from '../support/service.ts'
 
@@ -147,6 +150,21 @@ describe('a bundle', () => {
     expect((await ask(service.url, { actor: 'nobody' })).json.id).not.toBe(jobs[2].id)
   })
 
+  test('whose file is gone is not said to be there', async () => {
+    const asked = { source: 'billing', stream: 'pod-1', first: 1, last: 2 }
+    const ids = []
+    for (const path of ['file', 'again']) {
+      const { json } = await ask(service.url, asked)
+      expect((await ended(service.url, json.id)).state).toBe('done')
+      await rm(join(service.folder, 'bundles', '0', `${json.id}.bundle`))
+      if (path === 'file') expect((await fetchFile(service.url, json.id)).status).toBe(404)
+      else expect((await ask(service.url, asked)).status).toBe(202)
+      expect((await call(service.url, `/v1/bundles/${json.id}`)).status).toBe(404)
+      ids.push(json.id)
+    }
+    expect(new Set(ids).size).toBe(2)
+  })
+
   test('only one runs and eight wait; what is given up leaves nothing behind', async () => {
     const all = await Promise.all(
       Array.from({ length: 12 }, (_, i) => ask(service.url, { source: 'billing', stream: 'pod-1', first: i })),
@@ -224,6 +242,33 @@ describe('a bundle', () => {
     expect(since).not.toHaveProperty('gone')
     expect((await call(service.url, `/v1/bundles/${since.id}`)).status).toBe(200)
   })
+})
+
+test('a full disk refuses a bundle, and keeps nothing from starting', async () => {
+  const disk = smallDisk(1)
+  const open = () =>
+    openBundles({
+      ...{ settings: { maxBytes: 1 << 30, keepDays: 7 }, dataFolder: disk.folder, redisUrl: null, databaseUrl: '' },
+      ...{ token: READER, publicUrl: null, lastGone: async () => null, registry: makeMetrics().registry },
+    })
+  try {
+    const before = await open()
+    const { job } = await before.take({ source: 'billing' }, 'reader', false, async () => {})
+    await before.close()
+    // As a process leaves it that is killed meanwhile.
+    const state = join(disk.folder, 'bundles', '0', `${job.id}.json`)
+    await writeFile(state, JSON.stringify({ ...job, state: 'running', attempts: 1 }))
+    disk.fill()
+    const bundles = await open()
+    expect(bundles.list()).toMatchObject([{ id: job.id, state: 'waiting', attempts: 1 }])
+    await expect(bundles.take({ source: 'other' }, 'reader', false, async () => {})).rejects.toMatchObject({
+      ...{ code: 'bundles_full', message: 'The disk is full.' },
+    })
+    expect(await readdir(join(disk.folder, 'bundles', '0'))).toEqual([`${job.id}.json`])
+    await bundles.close()
+  } finally {
+    disk.remove()
+  }
 })
 
 describe.skipIf(!redisAvailable())('kill -9', () => {

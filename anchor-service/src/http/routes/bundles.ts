@@ -156,7 +156,7 @@ export function bundleRoutes(app: App, { bundles, ledger, tokens, rateLimit }: A
       },
     },
     async (request, reply) => {
-      const { job, path } = bundles.file(request.params.id)
+      const { job, path } = await bundles.file(request.params.id)
       const { bytes, sha256, id } = job
       const etag = `"${sha256}"`
       reply.headers({

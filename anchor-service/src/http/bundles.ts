@@ -1,5 +1,6 @@
 import { TILE_WIDTH } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import { readEntries } from '../ledger/tree/tiles.ts'
 import { Lru } from '../lru.ts'
 import { type KeptBody, keepBody } from './kept-body.ts'
@@ -7,8 +8,11 @@ import { type KeptBody, keepBody } from './kept-body.ts'
 /** Most bytes of bundles to keep; the least recently used go first. */
 const MAX_BYTES = 32 * 1024 * 1024
 
-/** Bundles of entries (C2SP tlog-tiles), compressed once: entries never change, and are a third of their size with gzip. */
-export function keepBundles(db: Db) {
+/**
+ * Bundles of entries (C2SP tlog-tiles), compressed once: entries never change, and are a third of their size with gzip. But a database
+ * may be restored under the service, and its log go on with others.
+ */
+export function keepBundles({ db, turns }: Pick<Ledger, 'db' | 'turns'>) {
   const kept = new Lru<Promise<KeptBody>>(MAX_BYTES)
 
   async function make(name: string, index: number, width: number): Promise<KeptBody> {
@@ -20,7 +24,7 @@ export function keepBundles(db: Db) {
 
   return {
     read({ index, width }: { index: number; width: number }): Promise<KeptBody> {
-      const name = `${index}.${width}`
+      const name = `${turns()}.${index}.${width}`
       const known = kept.get(name)
       if (known !== undefined) return known
       const body = make(name, index, width)

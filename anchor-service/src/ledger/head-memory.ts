@@ -46,6 +46,8 @@ export type HeadMemory = {
   isWhole(): boolean
   /** The result of the last check. */
   wentBack(): WentBack | null
+  /** Grows each time that the log was found to be another, or the one that was known again: what was read of it before may be of another log. */
+  turns(): number
   /**
    * Compares the database's head with the newest one known, and then remembers it.
    * @throws Refusal `log_went_back`
@@ -83,6 +85,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   let since = found[0]?.since ?? 0
   let began: 'gone' | 'damaged' | null = isDamaged ? 'damaged' : null
   let fault: WentBack | null = null
+  let turns = 0
   /** Whether this process has seen the log while it was empty. Then it knows all heads. */
   let metEmpty = false
 
@@ -98,7 +101,9 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   function turn(next: WentBack | null): void {
     const isTurn = (fault === null) !== (next === null)
     fault = next
-    if (isTurn) turned?.(next)
+    if (!isTurn) return
+    turns++
+    turned?.(next)
   }
 
   /** @param isNewest whether nothing can have been committed since `head` was read */
@@ -189,6 +194,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     since = now()
     durable = -1
     life++
+    turns++
     isFresh = true
     asked = null
   }
@@ -199,6 +205,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     since: () => since,
     began: () => began,
     wentBack: () => fault,
+    turns: () => turns,
     contractHolds(target, size) {
       if (size === null) contracts.delete(target)
       else contracts.set(target, size)

@@ -41,6 +41,8 @@ export type Ledger = {
   newestKnown(): SignedHead | null
   /** The result of the last comparison, at a commit or by `checkHead`. While it is not null, nothing is signed. */
   wentBack(): WentBack | null
+  /** How many times that turned, or the log went on from another head: what is kept of the log's entries is kept until then. */
+  turns(): number
   /**
    * Records, as an event, an operator's decision to continue from the database's head.
    * @returns what was given up, and the head that the log continues from; null: there was nothing to decide
@@ -141,6 +143,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     checkHead: () => memory.look(pool),
     newestKnown: memory.newest,
     wentBack: memory.wentBack,
+    turns: memory.turns,
     async acceptHead() {
       const fault = await memory.look(pool)
       if (fault === null) return null

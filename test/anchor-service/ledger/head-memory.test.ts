@@ -118,6 +118,24 @@ test('a service reports a cut tail by 503, readiness and a metric, and continues
   await restore(service.databaseUrl, whole)
   await expect.poll(() => call(service.url, '/readyz').then(({ status }) => status)).toBe(200)
   expect(await send()).toMatchObject({ status: 201, json: { logIndex: 5 } })
+
+  // The log goes on with others in their place, and none that was read before is shown.
+  const bytes = async (path: string) => Buffer.from(await (await fetch(`${service.url}/tile/${path}`)).arrayBuffer())
+  const before = await bytes('entries/000.p/6')
+  await cutTail(service.databaseUrl, 3)
+  await acceptHead(loadConfig({ DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder }), true)
+  const other = new Producer('billing', signer)
+  for (let i = 0; i < 2; i++) {
+    const batch = await other.batch([sampleEvent()])
+    await expect.poll(async () => (await post(service.url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+  const after = await bytes('entries/000.p/6')
+  expect(after.equals(before)).toBe(false)
+  const leaves: Hash[] = []
+  for (let at = 0; at < after.length; at += 2 + after.readUInt16BE(at))
+    leaves.push(leafHash(after.subarray(at + 2, at + 2 + after.readUInt16BE(at))))
+  expect(Buffer.concat(leaves).equals(await bytes('0/000.p/6'))).toBe(true)
   await service.stop()
 })
 

@@ -23,7 +23,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
   const guard = { onRequest: tiles === 'private' ? requireToken(tokens, 'reader') : open }
   const common = { tags: ['log'], ...(tiles === 'private' && { security: [{ reader: [] }] }) }
   const cache = (control: string) => (tiles === 'private' ? control.replace('public', 'private') : control)
-  const bundles = keepBundles(ledger.db)
+  const bundles = keepBundles(ledger)
   const minimumIndex = watchPruning(ledger.db)
   const bytes = { 200: Type.Any(), default: ProblemSchema }
 

@@ -41,7 +41,7 @@ export type Ledger = {
   newestKnown(): SignedHead | null
   /** The result of the last comparison, at a commit or by `checkHead`. While it is not null, nothing is signed. */
   wentBack(): WentBack | null
-  /** How many times that turned, or the log went on from another head: what is kept of the log's entries is kept until then. */
+  /** How many times that turned, or the log went on from another head: what was read of the log before may be of another. */
   turns(): number
   /**
    * Records, as an event, an operator's decision to continue from the database's head.
@@ -107,7 +107,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     ...{ log, system: systemSigner, now, folder: options.headFolder ?? null },
     turned: options.hooks?.wentBack,
   })
-  const registry = keepRegistry(log, systemSigner, options.hooks?.registryAltered)
+  const registry = keepRegistry(log, systemSigner, options.hooks?.registryAltered, memory.turns)
   const context = { log, system: systemSigner, registry, now, memory }
   const sequencer = startSequencer(pool, context, options.limits ?? SEQUENCER_LIMITS, options.hooks)
   let failedAt = Number.NEGATIVE_INFINITY

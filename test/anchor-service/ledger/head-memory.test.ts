@@ -136,6 +136,18 @@ test('a service reports a cut tail by 503, readiness and a metric, and continues
   for (let at = 0; at < after.length; at += 2 + after.readUInt16BE(at))
     leaves.push(leafHash(after.subarray(at + 2, at + 2 + after.readUInt16BE(at))))
   expect(Buffer.concat(leaves).equals(await bytes('0/000.p/6'))).toBe(true)
+
+  // A registration is lost, and the decision takes its place in the system stream.
+  const earlier = await dump(service.databaseUrl)
+  await expect.poll(async () => (await register(service.url, 'billing', [{ jwk: newSigner().jwk }])).status).toBe(201)
+  const lost = await new Producer('billing', signer).batch([sampleEvent()])
+  expect((await post(service.url, lost.body)).status).toBe(201)
+  await restore(service.databaseUrl, earlier)
+  await expect.poll(() => call(service.url, '/readyz').then(({ json }) => json.wentBack)).toMatchObject({ found: 6 })
+  await acceptHead(loadConfig({ DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder }), true)
+  await expect.poll(() => call(service.url, '/readyz').then(({ status }) => status)).toBe(200)
+  const next = await other.batch([sampleEvent()])
+  expect(await post(service.url, next.body)).toMatchObject({ status: 201 })
   await service.stop()
 })
 

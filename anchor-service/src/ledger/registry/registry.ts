@@ -101,12 +101,15 @@ const MAX_FAULTS = 16
 /**
  * @param system the key with which this service signs for the source `killick`; it counts whatever the log says of it
  * @param onFault called with a fault that was not known before
+ * @param turns grows each time that the log was found to be another: then nothing that was walked counts
  */
 export function keepRegistry(
   log: LogKey,
   system: { kid: string; jwk: PublicJwk },
   onFault: (source: string | null, detail: string) => void = () => {},
+  turns: () => number = () => 0,
 ): LedgerRegistry {
+  let seen = turns()
   let registry = new Registry()
   /** Log indices of the registrations, by source. */
   const places = new Map<string, number[]>()
@@ -141,6 +144,11 @@ export function keepRegistry(
   }
 
   async function walk(db: Db, head: StreamHead | null | undefined): Promise<void> {
+    // The system stream may be as long as before, with another end.
+    if (seen !== turns()) {
+      seen = turns()
+      reset()
+    }
     if (faults.has(null)) {
       if (performance.now() - failedAt < RETRY_MS) refuse(null)
       reset()
@@ -275,7 +283,7 @@ export function keepRegistry(
     systemKid: system.kid,
     catchUp,
     isWalked: () => vouched.byLog,
-    isWalkedTo: (seq) => vouched.byLog && end.seq === seq && !faults.has(null),
+    isWalkedTo: (seq) => seen === turns() && vouched.byLog && end.seq === seq && !faults.has(null),
     walked: () => end.seq,
     names: () => registry.names,
     source: (name) => registry.source(name),

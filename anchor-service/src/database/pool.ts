@@ -19,6 +19,11 @@ export type Db = Pick<pg.Pool, 'query'>
 /** How long PostgreSQL may take for a statement, s. */
 const STATEMENT_S = 60
 /**
+ * How long a transaction may wait for its next statement, s: the log's lock is held in one, and a process that was frozen, or whose machine
+ * is gone without a word, would keep all others from committing. Half of `STATEMENT_S`, so that who waits for the lock gets it.
+ */
+const IDLE_S = 30
+/**
  * How long until an answer is given up, ms. PostgreSQL ends a statement before that; but one that has stopped, or whose machine is gone
  * without a word, would be waited for as long as the connection is taken to be open.
  */
@@ -35,7 +40,7 @@ const MEANT = `set datestyle = 'ISO'; set extra_float_digits = 1; set default_tr
 export function openPool(databaseUrl: string, hasRole: boolean, max = 10, answerMs = ANSWER_MS): pg.Pool {
   // Every query has an index to use. PostgreSQL could scan a table whose long values are stored apart (TOAST), for it takes such a
   // table to be short. And it could compile a statement that it takes for long: one that is planned for all values looks so.
-  const settings = `set timezone = 'UTC'; set statement_timeout = '${STATEMENT_S}s'; set enable_seqscan = off; set jit = off; ${MEANT}`
+  const settings = `set timezone = 'UTC'; set statement_timeout = '${STATEMENT_S}s'; set idle_in_transaction_session_timeout = '${IDLE_S}s'; set enable_seqscan = off; set jit = off; ${MEANT}`
   const setup = `set search_path = killick; ${settings}; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
   const options: pg.PoolConfig & { onConnect: (client: pg.ClientBase) => Promise<void> } = {
     connectionString: databaseUrl,

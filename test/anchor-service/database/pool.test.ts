@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { isOutage } from '../../../anchor-service/src/database/outage.ts'
 import { openPool } from '../../../anchor-service/src/database/pool.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 
@@ -26,4 +27,19 @@ test('settings of a database change no time, no number, and not what a commit is
   expect(await answer(...altered, "default_transaction_isolation = 'repeatable read'")).toEqual(meant)
   // Stricter than needed stays.
   expect(await answer('synchronous_commit = remote_apply')).toEqual({ ...meant, durable: 'remote_apply' })
+})
+
+test('a transaction that nobody goes on with ends, and gives its locks back', async () => {
+  const pool = openPool(await createDatabase(), false, 2)
+  const frozen = await pool.connect()
+  const { rows } = await frozen.query(`select current_setting('idle_in_transaction_session_timeout') as most`)
+  expect(rows).toEqual([{ most: '30s' }])
+  await frozen.query(`set idle_in_transaction_session_timeout = '50ms'; begin; select pg_advisory_xact_lock(1)`)
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+  frozen.once('end', end)
+  await Promise.all([ended, pool.query('begin; select pg_advisory_xact_lock(1); commit')])
+  const late = await frozen.query('commit').catch((error) => error)
+  expect(isOutage(late)).toBe(true)
+  frozen.release(late)
+  await pool.end()
 })

@@ -13,6 +13,13 @@ const types: pg.CustomTypesConfig = {
     oid === pg.types.builtins.INT8 ? parseInt8 : pg.types.getTypeParser(oid, format as 'text'),
 }
 
+/**
+ * PostgreSQL asks a connection that is silent for 30 s whether its peer is there, and gives it up after a minute. As it comes, it takes the
+ * peer to be there for two hours, and what holds a lock for as long as its session lasts (the audit, an erasure) would be done by nobody.
+ */
+const ALIVE =
+  'set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3; set tcp_user_timeout = 60000'
+
 /** A pool or one of its connections. */
 export type Db = Pick<pg.Pool, 'query'>
 
@@ -41,7 +48,7 @@ export function openPool(databaseUrl: string, hasRole: boolean, max = 10, answer
   // Every query has an index to use. PostgreSQL could scan a table whose long values are stored apart (TOAST), for it takes such a
   // table to be short. And it could compile a statement that it takes for long: one that is planned for all values looks so.
   const settings = `set timezone = 'UTC'; set statement_timeout = '${STATEMENT_S}s'; set idle_in_transaction_session_timeout = '${IDLE_S}s'; set enable_seqscan = off; set jit = off; ${MEANT}`
-  const setup = `set search_path = killick; ${settings}; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
+  const setup = `set search_path = killick; ${settings}; ${ALIVE}; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
   const options: pg.PoolConfig & { onConnect: (client: pg.ClientBase) => Promise<void> } = {
     connectionString: databaseUrl,
     application_name: 'killick',

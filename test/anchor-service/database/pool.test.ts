@@ -43,3 +43,11 @@ test('a transaction that nobody goes on with ends, and gives its locks back', as
   frozen.release(late)
   await pool.end()
 })
+
+test('a peer that is gone without a word is given up by the server after a minute', async () => {
+  const pool = openPool(await createDatabase(), false, 1)
+  const names = ['tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count']
+  const { rows } = await pool.query('select current_setting(name) as value from unnest($1::text[]) name', [names])
+  expect(rows.map(({ value }) => value)).toEqual(['30', '10', '3'])
+  await pool.end()
+})

@@ -22,7 +22,7 @@ export async function acceptHead(config: Config, isSure: boolean): Promise<strin
     await ledger.acceptHead()
     const head = (await ledger.head())!
     const lost = await keepOrders(store.pool, config.dataFolder).lost()
-    return `${describe(fault)}\n\nAccepted, and recorded as the event log.accept-head. The log goes on at ${head.size} entries.\n${lost.length > 0 ? ERASE : ''}`
+    return `${describe(fault)}\n\nAccepted, and recorded as the event log.accept-head. The log goes on at ${head.size} entries.\n${AGAIN}${lost.length > 0 ? ERASE : ''}`
   } finally {
     await store.close()
   }
@@ -46,6 +46,11 @@ on by itself. To go on without them:
 Then this log's key will have signed two histories. Whoever holds a receipt or a checkpoint of the first can prove that, and
 recorders that had sent the missing events stop with log_forked. What was anchored of the first cannot be anchored over.
 Keep a copy of the database and of the data folder as they are before you decide.`
+
+const AGAIN = `
+What was decided in the missing entries does not count any more: links that were withdrawn open again, keys that were ended sign again, and
+holds, policies, catalogues and pruning are as they were. See to that before others get to the service.
+`
 
 const ERASE = `
 Orders of erasure are among what is missing. Before the service starts, run: killick-anchor-service erase --after-restore

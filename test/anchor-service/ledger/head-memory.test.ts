@@ -194,7 +194,9 @@ test('the command accept-head says what it did, or why it did nothing', async ()
     return { code, output: child.output() }
   }
   expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining('Nothing was changed') })
-  expect(await run('--yes')).toMatchObject({ code: 0, output: expect.stringContaining('The log goes on at') })
+  const decided = await run('--yes')
+  expect(decided).toMatchObject({ code: 0, output: expect.stringContaining('The log goes on at') })
+  expect(decided.output).toContain('links that were withdrawn open again, keys that were ended sign again')
   expect(await run('--yes')).toMatchObject({ code: 0, output: expect.stringContaining('nothing to accept') })
   // Of the end only the checkpoint is gone.
   await queryAsOwner(

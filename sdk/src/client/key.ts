@@ -71,6 +71,12 @@ export async function writeKeyFile(path: string, jwk: PrivateJwk): Promise<void>
  * JSON, or holds no private key
  */
 export async function readKeyFile(path: string): Promise<PrivateJwk> {
+  // As where a variable of the environment holds the key. An error that names the file would write the key into a log.
+  if (/"d"\s*:|PRIVATE KEY/.test(path))
+    throw new KillickError(
+      'key_invalid',
+      'This is a private key where the path of its file belongs; a program hands the key over as an object: JSON.parse(…)',
+    )
   const text = await readFile(path, 'utf8').catch((error: Error) => {
     throw new KillickError('key_invalid', `The key file cannot be read: ${error.message}`, { path })
   })

@@ -1,6 +1,7 @@
-import { createPrivateKey, randomBytes, sign } from 'node:crypto'
+import { createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import * as jose from 'jose'
 import { describe, expect, test } from 'vitest'
 import { openAuditLog } from '../../../sdk/src/client/index.ts'
@@ -54,6 +55,20 @@ test.each([0o640, 0o604, 0o660, 0o644])(
       code: 'key_unsafe',
       message: expect.stringContaining('chmod 600'),
     })
+  },
+)
+
+test.each(['', '/srv/app/'])(
+  'a key itself where the path of its file belongs is not repeated by the error',
+  async (folder) => {
+    const key = generateKey()
+    const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
+    for (const text of [JSON.stringify(key), JSON.stringify(key, null, 2), String(pem)]) {
+      const error = await loadSigner(folder + text).catch((error) => error)
+      expect(error).toMatchObject({ code: 'key_invalid', message: expect.stringContaining('path of its file') })
+      expect(inspect(error)).not.toContain(key.d)
+      expect(inspect(error)).not.toContain('BEGIN')
+    }
   },
 )
 

@@ -35,11 +35,19 @@ export const accessOf = (
  * @throws UsageError if the token would cross a network in the clear
  */
 export function accessTo(url: string, values: Values, variables: readonly TokenVariable[] = ['KILLICK_TOKEN']): Access {
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-    throw new UsageError(`${url} is not an http or https URL`)
+  checkUrl(url)
   const { token, hint } = choose(url, values, variables)
   if (token !== undefined) checkToken(token, url, values['plain-http'])
   return { url, token, hint, variables }
+}
+
+/** @throws UsageError if no service can be asked at this URL */
+export function checkUrl(url: string): void {
+  const parsed = URL.parse(url)
+  if (parsed === null || !/^https?:$/.test(parsed.protocol)) throw new UsageError(`${url} is not an http or https URL`)
+  // fetch takes none, and its error would tell them.
+  if (parsed.username !== '' || parsed.password !== '')
+    throw new UsageError(`The URL of ${parsed.host} holds a user name or password; leave them out`)
 }
 
 /** @throws UsageError if it can be no token, or would cross a network in the clear */

@@ -16,7 +16,7 @@ import { printProof } from '../core/proof.ts'
 import { openNodes } from '../verify/rpc.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import { inWords } from '../words/words.ts'
-import { type Access, accessTo, checkToken, isTokenRefusal, openAccess } from './access.ts'
+import { type Access, accessTo, checkToken, checkUrl, isTokenRefusal, openAccess } from './access.ts'
 import { type Args, type Command, EXIT, integer, readArgs, Unanswered, UsageError } from './command.ts'
 import { EXAMPLE_FILE, ignoreFiles, nameOf, writeConfig, writeExample } from './init-files.ts'
 import { dropState, type InitState, keepState, loadState, replaceFile, STATE_FILE } from './init-state.ts'
@@ -156,7 +156,7 @@ class Run {
     const pinned = values['log-key'] === undefined ? null : readLogKey(values['log-key'])
     const wanted = pinned ?? this.#config?.logKey ?? this.#trust?.logKeys[0] ?? null
     const url = known ?? (this.#asks ? await ask('Service', DEFAULT_URL) : DEFAULT_URL)
-    if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) throw new UsageError(`${url} is not an http or https URL`)
+    checkUrl(url)
     const { vkey } = await readLog(url.replace(/\/+$/, ''), wanted)
     this.#keep({ url: url.replace(/\/+$/, '') })
     done(`The service answers: ${this.#state.url}`)

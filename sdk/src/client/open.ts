@@ -489,8 +489,10 @@ function checkOptions(options: AuditLogOptions<string>) {
     signEvents = true,
   } = options
   const isInMemory = spool === IN_MEMORY
-  if (typeof url !== 'string' || !/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
-    fail('url', 'must be an http(s) URL')
+  const parsed = typeof url === 'string' ? URL.parse(url) : null
+  if (parsed === null || !/^https?:$/.test(parsed.protocol)) return fail('url', 'must be an http(s) URL')
+  // fetch takes none, and every failure would tell them.
+  if (parsed.username !== '' || parsed.password !== '') fail('url', 'must be a URL without a user name and password')
   if (!isSourceName(source)) fail('source', 'must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')
   if (typeof spool !== 'string' || spool === '') fail('spool', "must be the path of a directory, or 'memory'")
   if (hasPlace(spool) && !isTemplate(spool)) fail('spool', 'must have {worker} once, and in its last name')

@@ -225,6 +225,12 @@ describe('killick init', () => {
     ['a wrong token', ['--url', 'SERVICE', '--yes', '--token', 'wrong'], /401 \(unauthorized\).*killick register/, 2],
     ['a reader’s token', ['--url', 'SERVICE', '--yes', '--token', READER], /403 \(forbidden\).*admin token/, 2],
     ['no network', ['--url', 'http://127.0.0.1:1', '--yes', '--token', 'x'], /127\.0\.0\.1:1.* cannot be reached/, 3],
+    [
+      'a password in the URL',
+      ['--url', 'http://ada:geheim@127.0.0.1:1', '--yes', '--token', 'x'],
+      /^(?!.*geheim).*127\.0\.0\.1:1 holds a user name or password/,
+      2,
+    ],
     ['no URL', ['--url', 'audit', '--yes', '--token', 'x'], /audit is not an http or https URL/, 2],
     [
       'a log that is not the pinned one',

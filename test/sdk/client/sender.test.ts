@@ -415,6 +415,7 @@ test('nothing stays of those who gave up waiting: a process that has nothing els
 
 test.each([
   ['url', { url: 'ftp://x' }],
+  ['url', { url: 'https://ada:geheim@audit.example.com' }],
   ['source', { source: 'Billing API' }],
   ['spool', { spool: '' }],
   ['key', { key: undefined }],

@@ -499,7 +499,7 @@ function checkOptions(options: AuditLogOptions<string>) {
   if (!['zstd', 'gzip', 'none'].includes(compression)) fail('compression', 'must be zstd, gzip or none')
   if (compression === 'zstd' && !HAS_ZSTD) fail('compression', 'must be gzip or none: this runtime has no zstd')
   if (options.key === undefined) fail('key', 'is missing: a private JWK, the path of a key file, or a signer')
-  if (logKey !== undefined) parseVkey(logKey)
+  if (logKey !== undefined) checkLogKey(logKey)
   if (!isObject(batch)) fail('batch', 'must be an object')
   knownOptions(batch, BATCH_OPTIONS)
   if (!Array.isArray(fields)) fail('fields', 'must be a list of names')
@@ -542,6 +542,16 @@ function checkOptions(options: AuditLogOptions<string>) {
       fetch: options.fetch ?? fetch,
       again: isInMemory,
     },
+  }
+}
+
+/** @throws KillickError of `parseVkey`, which says which option is meant */
+function checkLogKey(logKey: string): void {
+  try {
+    parseVkey(logKey)
+  } catch (error) {
+    const { code, message, details } = error as KillickError
+    throw new KillickError(code, `Option logKey: ${message}`, { ...details, option: 'logKey' })
   }
 }
 

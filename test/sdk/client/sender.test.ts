@@ -435,6 +435,14 @@ test.each([
   await expect(openAuditLog(options)).rejects.toMatchObject({ code: 'option_invalid', details: { option } })
 })
 
+test('a log key that is none is told as the option that it is', async () => {
+  const options = { url: 'http://127.0.0.1:1', source: 'test', key, spool: tempDir(), logKey: 'audit.example.com/log+' }
+  await expect(openAuditLog(options)).rejects.toMatchObject({
+    ...{ code: 'vkey_invalid', details: { option: 'logKey' } },
+    message: expect.stringContaining('logKey'),
+  })
+})
+
 test('no options at all are told as such', async () => {
   for (const none of [undefined, null, 'https://audit.example.com'])
     await expect(openAuditLog(none as never)).rejects.toMatchObject({ code: 'option_invalid' })

@@ -169,7 +169,8 @@ export type AuditLog<Fields extends string = never> = {
   /**
    * Records that someone did something. Resolves when the event is signed, chained and durable in the spool: from then on it
    * reaches the log, whatever happens to the process. If calls are not awaited one by one, many share one write to disk; a call
-   * that rejects then goes to `onError`, is counted in `status.rejected`, and does not end the process.
+   * that rejects then goes to `onError`, is counted in `status.rejected`, and does not end the process. A process that ends with calls
+   * under way, as by `process.exit()`, says on stderr how many.
    * @throws KillickError `field_invalid` (with `details.field`, and `details.meant` for a misspelt name), `event_too_large`, `spool_full`, `spool_disk_full`,
    * `spool_failed`, `log_closed`, `option_invalid`; SealingError (of `@killick/sdk/sealing`) where fields are sealed. Nothing was recorded then.
    * @param options what to seal beside what the log seals anyway, and whose data it is
@@ -344,6 +345,21 @@ type Parts = {
   heartbeat: number | null
 }
 
+/** Calls of `record()` that are under way, of all logs of this process. */
+let unanswered = 0
+const answered = (): void => {
+  unanswered -= 1
+}
+
+/** Nothing can be written then any more, but what goes with the process does not go without a word. */
+function sayUnanswered(): void {
+  if (unanswered === 0) return
+  const events = unanswered === 1 ? '1 event was' : `${unanswered} events were`
+  process.stderr.write(
+    `killick: the process ended before ${events} recorded; await record(), or close(), before that\n`,
+  )
+}
+
 function auditLog({
   spool,
   worker,
@@ -358,6 +374,8 @@ function auditLog({
   heartbeat,
 }: Parts): AuditLog {
   const { source, stream } = spool.state
+  // Once, however many logs are opened.
+  process.off('exit', sayUnanswered).on('exit', sayUnanswered)
   const beating =
     heartbeat === null
       ? null
@@ -405,8 +423,9 @@ function auditLog({
   return {
     record(event, options) {
       const answer = isInMemory ? recordAccepted(event, options) : recorder.record(event, options)
+      unanswered += 1
       // Those who do not await it hear of it by `onError`.
-      answer.catch(() => {})
+      answer.then(answered, answered)
       return answer
     },
     flush,

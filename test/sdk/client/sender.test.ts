@@ -366,7 +366,7 @@ describe('close()', () => {
   })
 })
 
-test('a rejected record() that nobody waits for is counted, told once to stderr, and ends no process', async () => {
+test('a rejected record() that nobody waits for is counted, told once to stderr, and ends no process; one under way at the end is told too', async () => {
   const program = `
     import { openAuditLog } from ${JSON.stringify(new URL('../../../sdk/src/client/index.ts', import.meta.url).href)}
     const [spool, key] = process.argv.slice(1)
@@ -377,7 +377,10 @@ test('a rejected record() that nobody waits for is counted, told once to stderr,
     const { rejected, recorded } = audit.status
     await audit.close({ timeoutMs: 0 })
     const closed = await audit.record({}).catch(({ code }) => code)
-    console.log(JSON.stringify({ rejected, recorded, awaited, closed }))`
+    console.log(JSON.stringify({ rejected, recorded, awaited, closed }))
+    const another = await openAuditLog({ url: 'http://127.0.0.1:1', source: 'test', key: JSON.parse(key), spool: 'memory' })
+    for (let i = 0; i < 2; i++) another.record({ action: 'a.b', actor: { type: 'user', id: 'ada' } })
+    process.exit()`
   const args = ['--input-type=module', '-e', program, tempDir(), JSON.stringify(key)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   const exit = once(child, 'close')
@@ -387,6 +390,7 @@ test('a rejected record() that nobody waits for is counted, told once to stderr,
     { rejected: 4, recorded: 0, awaited: 'field_invalid', closed: 'log_closed' },
   ])
   expect(err.match(/an event was not recorded: .*action/g)).toHaveLength(1)
+  expect(err).toContain('the process ended before 2 events were recorded')
 })
 
 test('nothing stays of those who gave up waiting: a process that has nothing else to do ends', async () => {

@@ -16,6 +16,7 @@ export function queryOf(values: ValuesOf<typeof CONDITIONS>, more: Record<string
     if (text === '') throw new UsageError(`--${name} is empty`)
     if (text !== undefined) query.set(name, text)
   }
+  sayIds(query)
   sayName(query.get('action'))
   for (const name of ['from', 'to'] as const) {
     const text = values[name]
@@ -29,6 +30,17 @@ export function queryOf(values: ValuesOf<typeof CONDITIONS>, more: Record<string
 export function sayName(action: string | null | undefined): void {
   if (!action?.endsWith('*') || action.endsWith('.*')) return
   err(text`--action ${action} is one action of just that name; all that begin alike are ${action.slice(0, -1)}.*`)
+}
+
+/** Says that an id goes without its type: `invoice/42` would find nothing, and hold nothing. An id may have a slash in it all the same. */
+function sayIds(query: URLSearchParams): void {
+  for (const name of ['actor', 'target'] as const) {
+    const [whole, type = '', id = ''] = /^([\w.-]+)\/(.+)$/.exec(query.get(name) ?? '') ?? []
+    if (whole === undefined) continue
+    err(
+      text`--${name} ${whole} is an id of just that text; if it is the ${type} ${id} that is meant, say --${name} ${id}`,
+    )
+  }
 }
 
 /** A day is whole: `from` means its start, `to` its end, which is the start of the next. */

@@ -130,6 +130,15 @@ test('an asterisk that stands for nothing is told, since nothing would be found,
   expect((await run(['search', '--action', 'order.*', '--limit', '40'])).err).toBe('')
 })
 
+test('an id that has its type before it is told, since nothing would be found or held by it', async () => {
+  const told = (name: string) =>
+    `--${name} order/o-7 is an id of just that text; if it is the order o-7 that is meant, say --${name} o-7\n`
+  expect((await run(['search', '--actor', 'order/o-7'])).err).toBe(told('actor'))
+  expect(await run(['search', '--target', 'order/o-7'])).toMatchObject({ code: 0, out: '', err: told('target') })
+  expect((await run([...ORDER, '--dry-run', '--target', 'order/o-7'])).err).toContain(told('target'))
+  expect((await run(['search', '--target', 'https://o-7/x', '--actor', '/o-7'])).err).toBe('')
+})
+
 test('what a hold covers is not erased until it is lifted', async () => {
   const placed = await run(['holds', '--place', 'C-81', '--reason', 'pending suit', '--target', 'o-7'])
   expect(placed).toMatchObject({ code: 0, err: expect.stringMatching(/covers target o-7\.\n$/) })

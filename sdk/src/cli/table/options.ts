@@ -107,8 +107,8 @@ export const SUBJECT_KEYS = {
 /** Which events. */
 export const CONDITIONS = {
   action: { value: 'action', about: 'an action such as invoice.approve, or all that begin alike: invoice.*' },
-  actor: { value: 'id', about: 'id of who did it' },
-  target: { value: 'id', about: 'id of one of the things it was done to' },
+  actor: { value: 'id', about: 'id of who did it, without the type' },
+  target: { value: 'id', about: 'id of one of the things it was done to, without the type' },
   outcome: { value: 'outcome', complete: ['success', 'failure', 'denied'], about: 'success, failure or denied' },
   tenant: { value: 'id', about: 'id of the tenant, as its context names it' },
   source: { value: 'name', about: 'the source that recorded it' },

@@ -74,7 +74,9 @@ export function installProblems(app: FastifyInstance): void {
   app.decorateReply('problemCode', '')
   app.setErrorHandler(sendProblem)
   app.setSchemaErrorFormatter(schemaError)
-  app.setNotFoundHandler((request, reply) => sendProblem(new Refusal('not_found'), request, reply))
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(new Refusal('not_found', `There is nothing at this address for ${request.method}.`), request, reply),
+  )
 }
 
 /** How long a peer may take to read why it is cut off, even if it never closes its side. ms */

@@ -248,6 +248,11 @@ describe('anything else is a problem document', () => {
     expect(json.code).toMatch(/^(not_found|request_invalid)$/)
   })
 
+  test('an address that another method has is not said to have nothing', async () => {
+    const { json } = await call(service.url, '/v1/events', READER, { method: 'DELETE' })
+    expect(json).toMatchObject({ code: 'not_found', detail: 'There is nothing at this address for DELETE.' })
+  })
+
   const raw = (text: string) =>
     new Promise<string>((resolve, reject) => {
       let reply = ''

@@ -1,8 +1,9 @@
 import { AssertionError } from 'node:assert'
 import { KillickError } from '../core/errors.ts'
+import { isOwnField } from '../core/fields.ts'
 import { knownOptions } from '../core/options.ts'
 import { type ExpectedEvent, explain, find, list, note, rest } from './matching.ts'
-import type { TestEvent, TestLog } from './test-log.ts'
+import { declaredIn, type TestEvent, type TestLog } from './test-log.ts'
 
 /** How many events must fit. */
 export type RecordedOptions = {
@@ -19,9 +20,24 @@ function demandLog(log: TestLog): void {
     throw new KillickError('option_invalid', 'This is not a log that openTestLog has opened', { option: 'log' })
 }
 
+/** What is asked of an event beside its fields. */
+const BESIDE = ['target', 'id', 'seq', 'time', 'leafHash', 'token']
+
+/** A misspelt name fits no event, so that `not.toHaveRecorded` would pass whatever was recorded. */
+function demandNames(log: TestLog, expected: ExpectedEvent): void {
+  const declared = declaredIn(log)
+  for (const name of Object.keys(expected)) {
+    if (declared === null || BESIDE.includes(name) || !isOwnField(name) || declared.has(name)) continue
+    throw new KillickError('option_invalid', `No event of this log can have ${name}: it is no field, nor declared`, {
+      option: name,
+    })
+  }
+}
+
 /** @param isWanted whether the test wants it recorded; else nothing is noted as found */
 export function ask(log: TestLog, expected: ExpectedEvent, options: RecordedOptions, isWanted = true): Answered {
   demandLog(log)
+  demandNames(log, expected)
   const { times } = knownOptions(options, { times: true })
   if (times !== undefined && (!Number.isSafeInteger(times) || times < 0))
     throw new KillickError('option_invalid', 'Option times must be a number from 0', { option: 'times' })

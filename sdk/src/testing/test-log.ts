@@ -132,6 +132,7 @@ export async function openTestLog<const Fields extends string = never>(
     events: () => spool.tokens.map((token) => shown(parseEvent(token, nodePrimitives))),
     clear: () => spool.forget(),
     fault(faults: Faults) {
+      knownOptions(faults, FAULTS)
       spool.disk = faultOf('disk', faults.disk, 'full')
       service.state = faultOf('service', faults.service, 'down')
     },
@@ -147,11 +148,20 @@ export async function openTestLog<const Fields extends string = never>(
     [Symbol.asyncDispose]: async () => void (await log.close({ timeoutMs: 0 })),
   }
   // The log's status is a getter, which must stay one.
-  return Object.defineProperties(log, {
+  const opened = Object.defineProperties(log, {
     ...Object.getOwnPropertyDescriptors(own),
     batches: { get: () => service.size, enumerable: true },
   }) as TestLog<Fields>
+  declared.set(opened, new Set(given.fields))
+  return opened
 }
+
+const FAULTS: OptionNames<Faults> = { disk: true, service: true }
+
+const declared = new WeakMap<object, ReadonlySet<string>>()
+
+/** The fields that an application has declared for a log; null if `openTestLog` has not opened it itself. */
+export const declaredIn = (log: object): ReadonlySet<string> | null => declared.get(log) ?? null
 
 const invalid = (option: string, why: string): never => {
   throw new KillickError('option_invalid', `Option ${option} ${why}`, { option })

@@ -190,6 +190,15 @@ Recorded, 2:
   expect(said(() => expect({}).toHaveRecorded({ action: 'a' }))).toMatch(/not a log that openTestLog/)
 })
 
+test('a misspelt name is refused: not having recorded it would be true of every log', async () => {
+  const log = await open({ fields: ['region'] })
+  await recordTwo(log)
+  expect(() => expect(log).not.toHaveRecorded({ outcom: 'denied' })).toThrow(/can have outcom: it is no field/)
+  expect(() => assertRecorded(log, { acton: 'c' })).toThrow(/can have acton/)
+  expect(log).not.toHaveRecorded({ region: 'eu' })
+  expect(() => log.fault({ dsk: 'full' } as never)).toThrow(/dsk is not known/)
+})
+
 test('plain asserts say the same', async () => {
   const log = await open()
   await recordTwo(log)

@@ -259,7 +259,12 @@ def thumbprint(jwk):
 
 
 def read_key(path):
-    if os.stat(path).st_mode & 0o077:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        # Without the path: who puts the key itself in its place must not find it in a log.
+        raise Refused("key_invalid", f"the key file cannot be read: {error.strerror}") from None
+    if mode & 0o077:
         raise Refused("key_unsafe", f"{path} can be read by other users")
     with open(path, encoding="utf-8") as file:
         return Key(read_json(file.read()))

@@ -193,6 +193,14 @@ describe.skipIf(python === null)('the recorder in Python', () => {
     expect(JSON.parse(await readFile(join(spool, 'state.json'), 'utf8'))).toMatchObject({ pinned: 'first_use' })
   })
 
+  test('a key itself where the path of its file belongs is not repeated', async () => {
+    const { args } = await newSource('till')
+    const child = await startChild(python!, args('--key', JSON.stringify(generateKey())), { stdio: 'pipe' })
+    expect(await child.exited).toEqual({ code: 1, signal: null })
+    expect(child.output()).toMatch(/^recorder: key_invalid: the key file cannot be read: .*\n$/)
+    expect(child.output()).not.toContain('"d"')
+  })
+
   test('a receipt that proves nothing leaves the batch in the spool', async () => {
     const { start, events } = await newSource('gate')
     tamper = (status, text, response) => {

@@ -37,7 +37,7 @@ export const PARTS: Part[] = [
   { name: 'node bundle', files: ['sdk/src/node/bundle/'], may: ['core', 'verify', 'bundle', 'node', 'node:*'] },
   { name: 'settings', files: ['sdk/src/config/'], may: ['core', 'verify', 'node:*'] },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'requests', 'node', 'node:*', '@noble/*'] },
-  { name: 'sealing', files: ['sdk/src/sealing/'], may: ['core', 'client', 'node:*', '@noble/*', 'jose'] },
+  { name: 'sealing', files: ['sdk/src/sealing/'], may: ['core', 'client', 'node', 'node:*', '@noble/*', 'jose'] },
   { name: 'kit',    files: ['sdk/src/kit/'],    may: ['core', 'client', 'node:*'] },
   { name: 'jobs',   files: ['sdk/src/bullmq/'], may: ['kit', 'core'] },
   { name: 'bridges', files: ['sdk/src/bridges/'], may: ['core', 'client', 'node:*'] },

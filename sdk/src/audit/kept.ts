@@ -13,6 +13,7 @@ import { type Hash, parseHash, printHash } from '../core/hash.ts'
 import { isObject, type JsonValue } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
 import { lockDirectory } from '../node/lock.ts'
+import { syncFile } from '../node/sync.ts'
 import type { KeptFault } from './findings.ts'
 import type { KeptKeys } from './keys.ts'
 import type { KeptTree } from './tree.ts'
@@ -142,7 +143,7 @@ export class AuditFolder {
       const handle = await open(`${file}.part`, 'w', 0o600)
       try {
         await write(handle)
-        await handle.sync()
+        await syncFile(handle)
       } finally {
         await handle.close()
       }
@@ -170,7 +171,7 @@ export class AuditFolder {
   /** Only now is a name on the disk too. Where folders cannot be opened, the system sees to it. */
   async #sync(): Promise<void> {
     const handle = await open(this.#folder, 'r').catch(() => null)
-    await handle?.sync().catch(() => {})
+    if (handle) await syncFile(handle).catch(() => {})
     await handle?.close()
   }
 }

@@ -2,6 +2,7 @@
 import { type FileHandle, open, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { KillickError } from '../core/errors.ts'
+import { syncData } from '../node/sync.ts'
 import {
   createSegment,
   cutTornTail,
@@ -227,7 +228,7 @@ export class Journal<M> {
     try {
       if (!isNoSpace(error)) throw error
       await (this.#handle as FileHandle).truncate(this.active.bytes)
-      await (this.#handle as FileHandle).datasync()
+      await syncData(this.#handle as FileHandle)
       await this.#releaseReserve()
     } catch (cause) {
       // After a failed sync nobody knows what the disk holds until a new start reads it again.
@@ -270,7 +271,7 @@ export class Journal<M> {
     const handle = await open(join(this.#dir, 'reserve'), 'w', 0o600)
     try {
       await writeAll(handle, Buffer.alloc(RESERVE_BYTES), 0)
-      await handle.datasync()
+      await syncData(handle)
     } finally {
       await handle.close()
     }

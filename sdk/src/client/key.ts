@@ -7,6 +7,7 @@ import { type Alg, algOf, type PublicJwk, parsePublicJwk, thumbprint } from '../
 import type { Signer } from '../core/signature.ts'
 import { verifyNatively } from '../node/signature.ts'
 import { findSodium, sodiumSigner } from '../node/sodium.ts'
+import { syncFile } from '../node/sync.ts'
 
 /** A private JWK (RFC 7517): the public members and `d`, the secret, as 32 bytes of base64url. */
 export type PrivateJwk = PublicJwk & { readonly d: string }
@@ -54,7 +55,7 @@ export async function writeKeyFile(path: string, jwk: PrivateJwk): Promise<void>
   try {
     try {
       await handle.writeFile(`${JSON.stringify(jwk, null, 2)}\n`)
-      await handle.sync()
+      await syncFile(handle)
     } finally {
       await handle.close()
     }

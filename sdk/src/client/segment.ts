@@ -5,6 +5,7 @@ import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises
 import { join } from 'node:path'
 import zlib from 'node:zlib'
 import { KillickError } from '../core/errors.ts'
+import { syncData, syncFile } from '../node/sync.ts'
 
 /** S = state at the start of a segment, E = event, B = signed batch header, A = acceptance of the batch by the log. */
 export type LineKind = 'S' | 'E' | 'B' | 'A'
@@ -126,7 +127,7 @@ export async function cutTornTail(file: string): Promise<number> {
     const end = size - tail.length
     if (end === 0 || !isTorn(tail)) throw corrupt(file, end, 'the end is not an unfinished line')
     await handle.truncate(end)
-    await handle.datasync()
+    await syncData(handle)
     return end
   } finally {
     await handle.close()
@@ -190,7 +191,7 @@ export async function writeAll(handle: FileHandle, data: Uint8Array, position: n
 /** Writes to a segment; durable when it resolves. */
 export async function writeDurably(segment: FileHandle, data: Uint8Array, position: number): Promise<void> {
   await writeAll(segment, data, position)
-  if (DURABLE === 0) await segment.datasync()
+  if (DURABLE === 0) await syncData(segment)
 }
 
 /** The same, durable when it returns: the calling thread waits for the disk. */
@@ -206,7 +207,7 @@ async function withDirectory(dir: string, work: (sync: () => Promise<void>) => P
   if (process.platform === 'win32') return work(async () => {})
   const handle = await open(dir, 'r')
   try {
-    await work(() => handle.sync())
+    await work(() => syncFile(handle))
   } finally {
     await handle.close()
   }

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { open, rename, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { printReceipt } from '../core/receipt.ts'
+import { syncFile } from '../node/sync.ts'
 import { syncDirectory, writeAll } from './segment.ts'
 import type { State } from './state.ts'
 
@@ -71,7 +72,7 @@ export async function keepEvidence(dir: string, text: string): Promise<string> {
     const handle = await open(`${file}.tmp`, 'w', 0o600)
     try {
       await writeAll(handle, Buffer.from(text), 0)
-      await handle.sync()
+      await syncFile(handle)
     } finally {
       await handle.close()
     }

@@ -6,6 +6,7 @@ import { dirname } from 'node:path'
 import { type BundleManifest, printManifest, printTrailer } from '../bundle/manifest.ts'
 import { TAR_END, tarHeader, tarPadding } from '../bundle/tar.ts'
 import { KillickError } from '../core/errors.ts'
+import { syncFile } from '../node/sync.ts'
 
 /** What was written: lines of `log.txt` that are entries and events, the size of the file, and its SHA-256 in lower-case hex. */
 export type WrittenBundle = {
@@ -43,7 +44,7 @@ export async function writeBundle(
   const handle = await open(part, 'w')
   try {
     const written = await new Writer(handle, maxBytes, onProgress).write(manifest, lines, forPeople)
-    await handle.sync()
+    await syncFile(handle)
     await handle.close()
     const sha256 = await sha256Of(part)
     await rename(part, file)
@@ -59,7 +60,7 @@ export async function writeBundle(
 /** Only now is the name on the disk too. Where folders cannot be opened, the system sees to it. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => null)
-  await handle?.sync().catch(() => {})
+  if (handle) await syncFile(handle).catch(() => {})
   await handle?.close()
 }
 

@@ -4,6 +4,7 @@ import { link, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises
 import { join } from 'node:path'
 import { knownOptions } from '../core/options.ts'
 import { isSubjectKeyId } from '../core/sealed.ts'
+import { syncFile } from '../node/sync.ts'
 import {
   checkMarks,
   type Envelope,
@@ -122,7 +123,7 @@ async function make(folder: string, name: string, bytes: Uint8Array): Promise<bo
   const handle = await open(part, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600)
   try {
     await handle.writeFile(bytes)
-    await handle.sync()
+    await syncFile(handle)
     // Unlike a rename, a link never replaces what is there.
     await link(part, path)
   } catch (error) {
@@ -157,7 +158,7 @@ async function statIfThere(path: string) {
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
   try {
-    await handle.sync()
+    await syncFile(handle)
   } finally {
     await handle.close()
   }

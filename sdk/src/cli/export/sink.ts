@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writeAll } from '../../client/segment.ts'
 import { isObject, parseJson } from '../../core/json.ts'
+import { syncFile } from '../../node/sync.ts'
 import { UsageError } from '../command.ts'
 import { inputError, isSystemError } from '../input.ts'
 
@@ -48,7 +49,7 @@ export async function toFile(file: string, asked: ExportAsked): Promise<ExportSi
     const written = await open(`${note}.tmp`, 'w')
     try {
       await written.writeFile(text)
-      await written.sync()
+      await syncFile(written)
     } finally {
       await written.close()
     }
@@ -76,7 +77,7 @@ export async function toFile(file: string, asked: ExportAsked): Promise<ExportSi
       at += chunk.length
     },
     async keep(now) {
-      await handle.sync()
+      await syncFile(handle)
       kept = now
       bytes = at
       await writeNote()

@@ -7,6 +7,7 @@ import { syncDirectory, writeAll } from '../../client/segment.ts'
 import { KillickError } from '../../core/errors.ts'
 import { isCount } from '../../core/event.ts'
 import { isObject } from '../../core/json.ts'
+import { syncFile } from '../../node/sync.ts'
 import { type CommandIdentity, unknownEnd } from './events.ts'
 
 export const NOTE_FILE = 'under-way.json'
@@ -45,7 +46,7 @@ async function writeNote(dir: string, note: Note): Promise<void> {
   const handle = await open(`${file}.tmp`, 'w', 0o600)
   try {
     await writeAll(handle, Buffer.from(`${JSON.stringify(note)}\n`), 0)
-    await handle.sync()
+    await syncFile(handle)
   } finally {
     await handle.close()
   }

@@ -8,7 +8,8 @@ export async function* readFileInPlace(path: string): AsyncGenerator<Uint8Array>
   try {
     const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
     for (;;) {
-      const { bytesRead } = await file.read(chunk)
+      // With its length, without which a `FileHandle` of Yarn's Plug'n'Play reads nothing.
+      const { bytesRead } = await file.read(chunk, 0, chunk.length)
       if (bytesRead === 0) return
       yield chunk.subarray(0, bytesRead)
     }

@@ -27,6 +27,8 @@ export type CaptureParts = {
   /** For questions about tables. */
   readonly client: pg.Client
   readonly server: ServerFacts
+  /** From where on its slot has what is committed. */
+  readonly slotFrom: bigint
   /** Whether an attempt before this one failed to record. */
   readonly isCautious: boolean
 }
@@ -63,6 +65,7 @@ export class Capture {
     this.delivery = new ChangeDelivery(log, notes, config.limits.spoolBytes, parts.isCautious)
     this.transactions = new Transactions({
       ...{ config, encoding: parts.server.encoding, events: parts.events, delivery: this.delivery, notes },
+      sentFrom: parts.slotFrom,
       tables: { get: (relation) => this.#tables.get(relation), load: (relation) => this.#load(relation) },
     })
   }
@@ -81,7 +84,11 @@ export class Capture {
     }
     try {
       const { slot, publication } = config
-      await capture.#replication.start({ slot, publication, from: notes.confirmed, statusMs }, events)
+      // All that the slot has: what was recorded is left out, and shows that this is the log that was read before. Behind a gap the way
+      // begins where that was said to end.
+      const { epoch, commit } = notes.place
+      const from = epoch > 1 && commit === 0n ? notes.confirmed : 0n
+      await capture.#replication.start({ slot, publication, from, statusMs }, events)
     } catch (error) {
       await capture.#replication.close()
       throw error
@@ -152,6 +159,7 @@ export class Capture {
       const { bytes, lsn } = received
       return this.transactions.take(this.#reader.read(bytes), lsn, bytes.length)
     }
+    this.transactions.passed(received.end)
     this.#received = received.end
     // A server that is being stopped waits for this.
     if (received.isAsked) void this.#confirm()
@@ -180,9 +188,10 @@ export class Capture {
     const { notes } = this.#parts
     const isIdle = this.delivery.underWay === 0 && !this.transactions.isOpen && this.#queue.length === 0
     const all = isIdle && this.delivery.failure === null ? this.#received : 0n
-    const lsn = this.delivery.end > all ? this.delivery.end : all
+    const durable = this.delivery.end > all ? this.delivery.end : all
+    const lsn = this.transactions.isSure ? durable : 0n
     if (lsn > notes.confirmed) await notes.confirm(lsn)
-    this.#replication.confirm(notes.confirmed)
+    this.#replication.confirm(lsn)
     // Where nothing more comes, nobody asks for room, and nobody else would notice.
     if (this.delivery.failure !== null) throw this.delivery.failure
   }

@@ -11,7 +11,13 @@ import { parseLsn, printLsn } from './lsn.ts'
  * The newest change that is durable: its transaction's commit, and its number in it, from 1. Places of a later epoch are later: a new
  * one begins where a gap was accepted, and the log may begin again there at a lower place.
  */
-export type Place = { readonly epoch: number; readonly commit: bigint; readonly index: number }
+export type Place = {
+  readonly epoch: number
+  readonly commit: bigint
+  readonly index: number
+  /** When it was committed, with microseconds: in another history something else may stand at the same place. Absent: of no transaction. */
+  readonly committedAt?: string | undefined
+}
 
 /** A table as it was last described, and the description of a publication: JSON that is compared. */
 export type RelationNote = JsonObject & { oid: number }
@@ -25,7 +31,7 @@ export type ServerNote = {
 }
 
 type Line = {
-  place?: [number, string, number]
+  place?: [number, string, number, string?]
   confirmed?: string
   relation?: RelationNote
   publication?: JsonObject
@@ -82,7 +88,7 @@ export class Notes {
     if (!isObject(known)) return
     const commit = parseLsn(known.commitLsn)
     if (commit !== null && typeof known.index === 'number' && typeof known.epoch === 'number')
-      this.reached({ epoch: known.epoch, commit, index: known.index })
+      this.reached({ epoch: known.epoch, commit, index: known.index, committedAt: textOf(known.committedAt) })
     if (action === 'changes.relation' && isObject(known.described))
       this.#apply({ relation: known.described as RelationNote })
     if (action === 'changes.gap' && typeof known.from === 'string') this.#apply({ gap: known.from })
@@ -179,7 +185,10 @@ export class Notes {
 
   #apply({ place, confirmed, relation, publication, server, gap }: Line): void {
     if (Array.isArray(place))
-      this.reached({ epoch: Number(place[0]), commit: parseLsn(place[1]) ?? 0n, index: Number(place[2]) })
+      this.reached({
+        ...{ epoch: Number(place[0]), commit: parseLsn(place[1]) ?? 0n, index: Number(place[2]) },
+        committedAt: textOf(place[3]),
+      })
     if (confirmed !== undefined) this.confirmed = parseLsn(confirmed) ?? this.confirmed
     if (relation !== undefined) this.relations.set(relation.oid, relation)
     if (publication !== undefined) this.publication = publication
@@ -198,4 +207,7 @@ export class Notes {
   }
 }
 
-const printPlace = ({ epoch, commit, index }: Place): [number, string, number] => [epoch, printLsn(commit), index]
+const printPlace = ({ epoch, commit, index, committedAt }: Place): NonNullable<Line['place']> =>
+  committedAt === undefined ? [epoch, printLsn(commit), index] : [epoch, printLsn(commit), index, committedAt]
+
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)

@@ -81,12 +81,14 @@ export function checkSlot(
 /**
  * What was lost since this recorder last read; null: nothing.
  * @param leftAt where the server left the timeline that was read before; null: it is still on it
+ * @param isOther whether the stream lacked the newest transaction that was recorded, when it was read last
  */
 export function findGap(
   slot: SlotFacts | null,
   server: ServerFacts,
   notes: Notes,
   leftAt: bigint | null,
+  isOther: boolean,
 ): LogGap | null {
   const from = notes.confirmed
   if (notes.server === null) return null
@@ -98,6 +100,11 @@ export function findGap(
   if (slot.walStatus === 'lost' || slot.confirmedLsn === null) return { from, to: null, why: 'slot_lost' }
   // Nobody else has a reason to move it.
   if (slot.confirmedLsn > from) return { from, to: slot.confirmedLsn, why: 'slot_moved' }
+  // A server that had not let go of the slot may have heard by now that it was recorded: then it is no wonder that it did not come.
+  if (isOther && slot.confirmedLsn <= notes.place.commit) {
+    const isBehind = from < notes.place.commit
+    return { from: slot.confirmedLsn, to: isBehind ? notes.place.commit : from, why: 'database_went_back' }
+  }
   return null
 }
 
@@ -107,7 +114,7 @@ const WHY: Record<LogGap['why'], string> = {
   slot_moved: 'somebody has moved the replication slot, or dropped it and made another one',
   other_cluster: 'this is another database cluster than before',
   database_went_back:
-    'the database has less of its log than this recorder has read: it was restored, or a standby without all of it was promoted',
+    'the database does not have all of the log that this recorder has read: it was restored, or a standby without all of it was promoted',
 }
 
 /** In words. */

@@ -16,6 +16,7 @@ import { printLsn } from './lsn.ts'
 import { Notes } from './notes.ts'
 import { checkPublication, checkServer, checkSlot, findGap } from './preflight.ts'
 import { type ChangesSealing, openChangesSealing } from './sealing.ts'
+import { OtherHistory } from './transactions.ts'
 import { Watch } from './watch.ts'
 
 /** How a recorder speaks, and what it may do this once. */
@@ -66,6 +67,8 @@ export class ChangesRecorder {
   #isAccepted: boolean
   #lastSaid = ''
   #isCautious = false
+  /** Whether the last stream lacked what was recorded. */
+  #isOtherHistory = false
 
   private constructor(
     config: ChangesConfig,
@@ -133,6 +136,7 @@ export class ChangesRecorder {
         } catch (error) {
           if (isFinal(error, this.#reconnects < 0)) throw error
           this.#isCautious = error instanceof KillickError
+          this.#isOtherHistory ||= error instanceof OtherHistory
           failures = this.status.recorded > before ? 1 : failures + 1
           const ms = Math.min(this.#config.limits.reconnectMs, FIRST_WAIT_MS * 2 ** (failures - 1))
           this.#sayOnce(`${(error as Error).message}; it is tried again`)
@@ -164,9 +168,9 @@ export class ChangesRecorder {
       clients.push(client)
       const watching = await connectTo(this.#config.database)
       clients.push(watching)
-      const server = await this.#prepare(client)
-      const parts = { config: this.#config, log: this.#log, notes: this.#notes, events: this.#events!, client, server }
-      const capture = await Capture.begin({ ...parts, isCautious: this.#isCautious })
+      const prepared = await this.#prepare(client)
+      const parts = { config: this.#config, log: this.#log, notes: this.#notes, events: this.#events!, client }
+      const capture = await Capture.begin({ ...parts, ...prepared, isCautious: this.#isCautious })
       this.#capture = capture
       this.#reconnects += 1
       this.#lastSaid = ''
@@ -188,7 +192,7 @@ export class ChangesRecorder {
   }
 
   /** Everything that must be so before the stream begins. */
-  async #prepare(client: pg.Client): Promise<ServerFacts> {
+  async #prepare(client: pg.Client): Promise<{ server: ServerFacts; slotFrom: bigint }> {
     const [config, notes] = [this.#config, this.#notes]
     const server = await serverFacts(client)
     checkServer(server)
@@ -205,7 +209,8 @@ export class ChangesRecorder {
       say: this.#options.say,
       record: (action, known, more) => this.#record(action, known, more),
     })
-    const gap = findGap(slot, server, notes, await this.#leftAt(server))
+    const gap = findGap(slot, server, notes, await this.#leftAt(server), this.#isOtherHistory)
+    this.#isOtherHistory = false
     if (gap !== null) {
       const record = (action: string, known: JsonObject, more?: object) => this.#record(action, known, more)
       await settleGap(gap, {
@@ -235,7 +240,7 @@ export class ChangesRecorder {
       })
     }
     await this.#watch.publication(client, publication)
-    return server
+    return { server, slotFrom: slot?.confirmedLsn ?? 0n }
   }
 
   /** Where the server left the timeline that was read before; null: it is still on it. */

@@ -42,6 +42,9 @@ type Open = CommittedTransaction & {
   readonly counts: Map<string, number>
 }
 
+/** The log lacks what was recorded of it, so it is not the log that was read: its disk was put back, or a server of another history is there. */
+export class OtherHistory extends Error {}
+
 export type KnownTable = { readonly table: Table; readonly described: Described }
 
 /** What the transactions of one connection need. */
@@ -52,6 +55,8 @@ export type TransactionParts = {
   readonly events: ChangesEvents
   readonly delivery: ChangeDelivery
   readonly notes: Notes
+  /** From where on the server sends what is committed. */
+  readonly sentFrom: bigint
   /** What is known of a table; where it is undefined, `load` asks. */
   readonly tables: { get(relation: Relation): KnownTable | undefined; load(relation: Relation): Promise<void> }
 }
@@ -65,11 +70,38 @@ export class Transactions {
   readonly #parts: TransactionParts
   /** How far everything was durable when the connection began. */
   readonly #start: Place
+  /** Whether the newest transaction that was recorded must come once more before others: the server knows less than was recorded. */
+  #isAwaiting: boolean
   #open: Open | null = null
 
   constructor(parts: TransactionParts) {
     this.#parts = parts
     this.#start = parts.notes.place
+    this.#isAwaiting = this.#start.commit > 0n && parts.sentFrom <= this.#start.commit
+  }
+
+  /** Whether this is the log that was read before, as far as can be told. Before that the server is told nothing. */
+  get isSure(): boolean {
+    return !this.#isAwaiting
+  }
+
+  /** Everything before `end` has come. @throws OtherHistory */
+  passed(end: bigint): void {
+    if (this.#isAwaiting && end > this.#start.commit) this.#lacks()
+  }
+
+  #lacks(): never {
+    throw new OtherHistory(
+      `the database's log lacks the newest transaction that was recorded of it, at ${printLsn(this.#start.commit)}`,
+    )
+  }
+
+  /** Something that was committed comes. @throws OtherHistory */
+  #meets(commit: bigint, committedAt?: string): void {
+    if (!this.#isAwaiting || commit < this.#start.commit) return
+    const isOther = this.#start.committedAt !== undefined && this.#start.committedAt !== committedAt
+    if (commit > this.#start.commit || isOther) this.#lacks()
+    this.#isAwaiting = false
   }
 
   /** Whether a transaction has begun and not ended. */
@@ -109,6 +141,7 @@ export class Transactions {
 
   #begin({ commitLsn, micros, xid }: Extract<StreamMessage, { kind: 'begin' }>): void {
     const committedAt = printMicros(micros)
+    this.#meets(commitLsn, committedAt)
     this.committedMs = Number(micros / 1000n)
     this.#open = {
       ...{ commitLsn, id: printLsn(commitLsn), committedAt, occurredAt: `${committedAt.slice(0, 23)}Z`, xid },
@@ -188,6 +221,7 @@ export class Transactions {
   /** A message that is tied to no commit: what it says may never have been done, so it is not taken for an event. */
   #loose(prefix: string, content: Buffer, lsn: bigint): void {
     const { events, delivery } = this.#parts
+    this.#meets(lsn)
     const place: Place = { epoch: events.epoch, commit: lsn, index: 1 }
     if (this.#isOld(lsn, 1)) return
     const known = {
@@ -257,7 +291,8 @@ export class Transactions {
       const end = isGrouped && 'row' in item ? endOfGroup(held, i) : i + 1
       const last = held[end - 1]!
       const span: ChangeSpan = { first: item.index, last: last.index, of }
-      const place: Place = { epoch: events.epoch, commit: open.commitLsn, index: last.index }
+      const { commitLsn: commit, committedAt } = open
+      const place: Place = { epoch: events.epoch, commit, index: last.index, committedAt }
       if ('make' in item) {
         const { relation } = item
         delivery.push(item.make(span), { place, ...(relation && { relation }) }, item.weight)

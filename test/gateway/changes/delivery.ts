@@ -240,9 +240,12 @@ test('a server that restarts is waited for, and one that went back to an earlier
   const data = join(postgres.folder, 'postgres')
   const backup = `${data}.backup`
   // As of a crash, after which the slot does not know that the first event was read.
-  await postgres.query('checkpoint')
-  execFileSync('cp', ['-a', data, backup])
-  rmSync(join(backup, 'postmaster.pid'))
+  const copied = async () => {
+    await postgres.query('checkpoint')
+    execFileSync('cp', ['-a', data, backup])
+    rmSync(join(backup, 'postmaster.pid'))
+  }
+  await copied()
   const query = async (sql: string) => {
     const client = new pg.Client({ connectionString: made.url })
     await client.connect()
@@ -283,6 +286,25 @@ test('a server that restarts is waited for, and one that went back to an earlier
     ...Array.from({ length: 597 }, (_, i) => `${4 + i}`),
     '5000',
   ])
+  // A disk that is put back begins no timeline, and has soon more log than was read, too.
+  await copied()
+  recorder = await made.start()
+  await query('insert into a values (6000, 1)')
+  await caught()
+  await recorder.close()
+  await postgres.restart(() => {
+    rmSync(data, { recursive: true })
+    renameSync(backup, data)
+  })
+  await query('insert into a select i, i from generate_series(6001, 6400) i')
+  for (let i = 0; i < 2; i++) expect(await codeOf((await made.start()).ended)).toBe('changes_gap')
+  expect(gaps(await made.events()).slice(2)).toEqual(['changes.gap database_went_back'])
+  recorder = await made.start({}, { acceptGap: true })
+  await expect.poll(() => recorder.status.isConnected).toBe(true)
+  await caught()
+  await recorder.close()
+  const inNewEpoch = (await made.events()).filter(({ metadata }) => metadata.changes.epoch === 3)
+  expect(recordedIn(inNewEpoch).slice(-400)).toEqual(Array.from({ length: 400 }, (_, i) => `${6001 + i}`))
 })
 
 test('what is missing is said in a sentence with what to do, and setup makes it', async () => {

@@ -101,10 +101,19 @@ export function checkPostgresConfig(value: JsonValue, folder: string = process.c
   return config
 }
 
-/** A password in the text of a statement, as `CREATE ROLE` and `ALTER ROLE` have it. */
+/**
+ * Passwords in the text of a statement: behind PASSWORD, as `CREATE ROLE` and the options of `CREATE USER MAPPING` have it, whatever is a space to the
+ * server and however the text is quoted; in texts that tell how to connect, as `CREATE SUBSCRIPTION` and dblink have them; and in URLs.
+ */
 const SQL_PASSWORD = {
   name: 'sql-password',
-  values: [/\bpassword\s{1,100}(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu],
+  values: [
+    // A backslash may be one before a quote or no more than itself: that is a setting. A text may go on in the next line. Without a space the quote
+    // may be the end of a text; not where it is the first one of CREATE ROLE.
+    /\bpassword(?:"?(?:\s|--[^\n]{0,200}\n|\/\*[^*]{0,200}\*\/){1,100}|(?<=\b(?:role|user|group)\s[^']{0,1000}password)(?='))(?:(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|(?:U&)?'(?:[^']|''){0,1000}')(?:\s{1,100}'(?:[^'\\]|''|\\.){0,1000}'){0,20}|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu,
+    /\bpassword(?<='(?:\w{1,40}\s{0,9}=\s{0,9}(?:''[^']{0,200}''|[^\s'=]{0,200})\s{1,9}){0,30}password)\s{0,9}=\s{0,9}(?:''(?:[^'\\]|\\.){0,1000}''|[^\s']{1,1000})/iu,
+    /(?<=[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@']{0,256}:)[^\s/']{1,1000}(?=@)/iu,
+  ],
 }
 
 function addressOf(listen: Members, port: number): { host: string; port: number } {

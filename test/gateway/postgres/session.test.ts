@@ -121,6 +121,16 @@ beforeAll(async () => {
   await it.with(async (client) => {
     await client.query("create role somebody_else_in_relay password 'do-not-record'").catch(() => {})
     await client.query('drop role if exists somebody_else_in_relay')
+    // What these are for is not there.
+    for (const text of [
+      "alter role nobody password'do-not-record\\'",
+      "alter role nobody password -- of today\n 'x'\n 'do-not-record'",
+      'alter user mapping for nobody server none options (set "password" \'do-not-record\')',
+      "alter subscription none connection 'host=db user=''a b'' password=do-not-record port=1'",
+      "alter subscription none connection 'postgres://a:do-not-record@db/x'",
+      "select 'app.password', 'none' = 'a password', 'and then', password = 'x'",
+    ])
+      await client.query(text).catch(() => {})
   }, as('secrets'))
 
   all = await it.events()
@@ -225,7 +235,16 @@ test('killick.actor and killick.reason stand in the context until they are reset
 })
 
 test('a password in a statement is removed before anything is signed', () => {
-  expect(texts('secrets')[0]).toBe('create role somebody_else_in_relay [redacted:sql-password]')
+  const [made, , ...others] = texts('secrets')
+  expect(made).toBe('create role somebody_else_in_relay [redacted:sql-password]')
+  expect(others).toEqual([
+    'alter role nobody [redacted:sql-password]',
+    'alter role nobody [redacted:sql-password]',
+    'alter user mapping for nobody server none options (set "[redacted:sql-password])',
+    "alter subscription none connection 'host=db user=''a b'' [redacted:sql-password] port=1'",
+    "alter subscription none connection 'postgres://a:[redacted:sql-password]@db/x'",
+    "select 'app.password', 'none' = 'a password', 'and then', password = 'x'",
+  ])
   expect(JSON.stringify(all.map(({ fields }) => fields))).not.toContain('do-not-record')
 })
 

@@ -3,7 +3,7 @@ import { utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { checkEventInput, checkField, type EventInput, type Party, type Recordable } from '../core/fields.ts'
 
-/** Runs one statement with `$1` in it, in the transaction that is meant. What it returns is not looked at. */
+/** Runs one statement with `$1` in it, in the transaction that is meant. What its promise resolves to is not looked at. */
 export type Execute = (sql: string, params: string[]) => PromiseLike<unknown>
 
 /**
@@ -28,7 +28,8 @@ const [MAX_EVENT, MAX_CONTEXT] = [160 << 10, 16 << 10]
  * Records an event in a transaction: it is part of the log if and only if the transaction is committed. `occurredAt` is the commit's time
  * if it is absent. Outside of a transaction the statement is one of its own, and the event is recorded at once.
  * @param event as for `record()`, without fields of one's own; `metadata.changes` is the recorder's
- * @throws KillickError `field_invalid`, `event_too_large` beyond 160 KiB of JSON: nothing was sent. Or what the database throws
+ * @throws KillickError `field_invalid`, `event_too_large` beyond 160 KiB of JSON: nothing was sent. `option_invalid`: `tx` cannot be asked, or
+ * does not return a promise. Or what the database throws
  * @example
  * await client.query('begin')
  * await client.query('update invoices set state = $1 where id = $2', ['refunded', id])
@@ -46,7 +47,7 @@ export async function recordIn(tx: Transaction, event: EventInput): Promise<void
  * Says on whose behalf a transaction is done: `actor` and `context` of the events for all rows that it changes from then on. Call it first.
  * Called again, it adds to what was said before.
  * @param context at most 16 KiB of JSON
- * @throws KillickError `field_invalid`, `event_too_large`: nothing was sent. Or what the database throws
+ * @throws KillickError `field_invalid`, `event_too_large`: nothing was sent. `option_invalid` as `recordIn`. Or what the database throws
  * @example
  * await contextIn(client, { actor: { type: 'user', id: 'ada' }, requestId: request.id })
  */
@@ -71,13 +72,19 @@ function printed(value: object, max: number): string {
 /** The place in the log that it returns is of a type that some clients cannot read. */
 async function emit(tx: Transaction, prefix: 'killick' | 'killick.context', json: string): Promise<void> {
   const sql = `select pg_logical_emit_message(true, '${prefix}', $1::text)::text`
-  if (typeof tx === 'function') await tx(sql, [json])
-  else if (typeof tx?.query === 'function') await tx.query(sql, [json])
-  else
+  if (typeof tx !== 'function' && typeof tx?.query !== 'function')
     throw new KillickError(
       'option_invalid',
       'The transaction must have a method query(sql, params), or be a function (sql, params)',
     )
+  const ran = typeof tx === 'function' ? tx(sql, [json]) : tx.query(sql, [json])
+  // Some libraries run nothing before somebody waits for it.
+  if (typeof ran?.then !== 'function')
+    throw new KillickError(
+      'option_invalid',
+      'What the transaction is asked must return a promise: nothing says that it was run, and it may never be',
+    )
+  await ran
 }
 
 function fail(field: string, why: string): never {

@@ -395,6 +395,9 @@ test('bad input of recordIn and contextIn is refused before anything is sent', a
   expect(await refused(contextIn(tx, null as never))).toBe('field_invalid ')
   expect(await refused(recordIn({} as never, event))).toBe('option_invalid ')
   expect(sent).toEqual([])
+  // As where `return` was forgotten: some libraries run nothing before somebody waits for it.
+  for (const lazy of [() => {}, () => ({ sql: 'select' }), { query: () => {} }])
+    expect(await refused(recordIn(lazy as never, event))).toBe('option_invalid ')
   await recordIn(tx, event)
   expect(sent).toEqual([
     `select pg_logical_emit_message(true, 'killick', $1::text)::text`,

@@ -11,9 +11,12 @@ const SECRET_NAME =
 /** Behind the user in `postgres://user:…@host`. */
 const URL_PASSWORD = /(?<=[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@]{0,256}:)[^\s/]+(?=@)/i
 
-/** Behind `PASSWORD`, `PASSWORD FOR … =` and `IDENTIFIED BY` in SQL. */
+/**
+ * Behind `PASSWORD`, `PASSWORD FOR … =` and `IDENTIFIED BY` in SQL. A backslash may be one before a quote or no more than itself. Without a space
+ * the quote may be the end of a text; not where it is the first one of CREATE USER.
+ */
 const SQL_PASSWORD =
-  /\b(?:password(?:\s{1,100}for\s{1,100}\S{1,200}(?=\s{0,100}=))?|identified\s{1,100}(?:with\s{1,100}\S{1,100}\s{1,100})?by)(?:\s{1,100}|\s{0,100}=\s{0,100})(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu
+  /\b(?:password(?:\s{1,100}for\s{1,100}\S{1,200}(?=\s{0,100}=))?|identified\s{1,100}(?:with\s{1,100}\S{1,100}\s{1,100})?by)(?:\s{1,100}|\s{0,100}=\s{0,100}|(?=')(?<=\b(?:role|user|group)\s[^']{0,1000}))(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|(?:U&)?'(?:[^']|''){0,1000}'|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu
 
 const SECRET = 'secret'
 const URL_RULE = 'url-password'

@@ -148,6 +148,14 @@ test.each<[string[], string[]]>([
     ['psql', '-c', 'ALTER ROLE ada [redacted:sql-password] LOGIN'],
   ],
   [
+    ['psql', '-c', String.raw`create role ada password'hunter2'; alter role bob password 'hunter2\'`],
+    ['psql', '-c', 'create role ada [redacted:sql-password]; alter role bob [redacted:sql-password]'],
+  ],
+  [
+    ['grep', "'password' 'x'"],
+    ['grep', "'password' 'x'"],
+  ],
+  [
     ['mysql', '-e', "CREATE USER ada IDENTIFIED BY 'hunter2' ACCOUNT LOCK"],
     ['mysql', '-e', 'CREATE USER ada [redacted:sql-password] ACCOUNT LOCK'],
   ],

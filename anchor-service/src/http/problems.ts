@@ -57,11 +57,14 @@ export function toProblem(error: unknown): Problem {
 
 /** Seconds after which a request that was refused for lack of room is worth repeating. */
 const RETRY_AFTER = '1'
+/** Seconds for which wrong tokens are counted; what else counts says itself when it begins anew. */
+const COUNTED = '60'
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const document = toProblem(error)
   if (document.status >= 500) request.log.error({ err: error }, document.code)
   if (document.status === 503) reply.header('retry-after', RETRY_AFTER)
+  if (document.code === 'rate_limited' && !reply.hasHeader('retry-after')) reply.header('retry-after', COUNTED)
   if (document.status === 401) reply.header('www-authenticate', 'Bearer')
   // Something that does not exist or is not allowed now may exist or be allowed a moment later.
   reply.header('cache-control', 'no-store')

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
-import { BATCH_MEDIA_TYPE } from '@killick/sdk/core'
+import { BATCH_MEDIA_TYPE, MAX_BATCH_BYTES } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'
@@ -272,6 +272,10 @@ describe('anything else is a problem document', () => {
     const reply = await raw(text)
     expect(reply).toContain('application/problem+json')
     expect(JSON.parse(reply.split('\r\n\r\n')[1]!).code).toBe(code)
+  })
+
+  test('a body that is said to be too large, before any of it comes', async () => {
+    expect(await raw(`${POST}Content-Length: ${MAX_BATCH_BYTES + 1}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 413 /)
   })
 })
 

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { normalizeIP } from '@fastify/rate-limit'
 import { Type } from '@fastify/type-provider-typebox'
-import { BATCH_MEDIA_TYPE } from '@killick/sdk/core'
+import { BATCH_MEDIA_TYPE, MAX_BATCH_BYTES } from '@killick/sdk/core'
 import { Refusal } from '../../errors.ts'
 import { takeTurns } from '../../intake/admission/fair-queue.ts'
 import { EXPORT_BYTES, exportBatches } from '../../ledger/read/batches.ts'
@@ -71,6 +71,8 @@ export function batchRoutes(app: App, { intake, ledger, tokens, rateLimit }: App
       const gone = new AbortController()
       reply.raw.once('close', () => reply.raw.writableFinished || gone.abort())
       try {
+        // Whoever says so may wait for an answer before sending the body.
+        if (Number(request.headers['content-length']) > MAX_BATCH_BYTES) throw new Refusal('body_too_large')
         const { receipt, isNew } = await turns.inTurn(normalizeIP(request.ip), gone.signal, () =>
           intake.take(body, request.headers['content-encoding']),
         )

@@ -184,6 +184,7 @@ describe('operation', () => {
       expect.arrayContaining([...paths, '/v1/log', '/checkpoint', '/healthz', '/readyz', '/metrics']),
     )
     expect(json.paths['/v1/batches'].post.requestBody.content).toHaveProperty([BATCH_MEDIA_TYPE])
+    expect(json.paths['/v1/holds'].get.security).toEqual([{ reader: [] }, { eraser: [] }])
     expect(json.servers).toEqual([{ url: '/' }])
     type Operation = { operationId?: string; summary?: string; tags?: string[] }
     const operations = Object.values<Record<string, Operation>>(json.paths).flatMap((methods) => Object.values(methods))

@@ -167,7 +167,7 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing, secondPerson 
     {
       ...read,
       schema: {
-        ...{ operationId: 'listErasures', tags, security: [{ reader: [] }], querystring: Page },
+        ...{ operationId: 'listErasures', tags, security: [{ reader: [] }, { eraser: [] }], querystring: Page },
         summary: 'Erasures, oldest first',
         response: {
           200: Type.Object({ erasures: Type.Array(ErasureSchema), next: Nullable(Type.Integer()) }),
@@ -186,7 +186,7 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing, secondPerson 
     {
       ...read,
       schema: {
-        ...{ operationId: 'findErased', tags, security: [{ reader: [] }], querystring: NamedQuery },
+        ...{ operationId: 'findErased', tags, security: [{ reader: [] }, { eraser: [] }], querystring: NamedQuery },
         summary: 'What erasures take of events, by their leaf hashes',
         response: { 200: NamedSchema, default: ProblemSchema },
       },
@@ -205,7 +205,7 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing, secondPerson 
     {
       ...read,
       schema: {
-        ...{ operationId: 'readErasure', tags, security: [{ reader: [] }], params: Id },
+        ...{ operationId: 'readErasure', tags, security: [{ reader: [] }, { eraser: [] }], params: Id },
         summary: 'One erasure, and whether it was carried out',
         response: { 200: ErasureSchema, default: ProblemSchema },
       },
@@ -218,7 +218,13 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing, secondPerson 
     {
       ...read,
       schema: {
-        ...{ operationId: 'listErased', tags, security: [{ reader: [] }], params: Id, querystring: Page },
+        ...{
+          operationId: 'listErased',
+          tags,
+          security: [{ reader: [] }, { eraser: [] }],
+          params: Id,
+          querystring: Page,
+        },
         summary: 'Which digests of which events an erasure names, in the order of the log',
         response: { 200: EntriesSchema, default: ProblemSchema },
       },
@@ -271,7 +277,7 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing, secondPerson 
     {
       ...read,
       schema: {
-        ...{ operationId: 'listHolds', tags, security: [{ reader: [] }] },
+        ...{ operationId: 'listHolds', tags, security: [{ reader: [] }, { eraser: [] }] },
         summary: 'Holds, oldest first, lifted ones too',
         response: { 200: Type.Object({ holds: Type.Array(HoldSchema) }), default: ProblemSchema },
       },

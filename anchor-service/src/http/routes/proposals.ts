@@ -53,7 +53,7 @@ export function proposalRoutes(app: App, { ledger, tokens, secondPerson }: AppDe
     {
       ...read,
       schema: {
-        ...{ operationId: 'listProposals', tags, security: [{ reader: [] }] },
+        ...{ operationId: 'listProposals', tags, security: [{ reader: [] }, { eraser: [] }] },
         summary: 'What was proposed to a second person, oldest first',
         querystring: Type.Object({
           after: Type.Optional(Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER })),
@@ -77,7 +77,7 @@ export function proposalRoutes(app: App, { ledger, tokens, secondPerson }: AppDe
     {
       ...read,
       schema: {
-        ...{ operationId: 'readProposal', tags, security: [{ reader: [] }], params: Id },
+        ...{ operationId: 'readProposal', tags, security: [{ reader: [] }, { eraser: [] }], params: Id },
         summary: 'One proposal, and what became of it',
         response: { 200: ProposalSchema, default: ProblemSchema },
       },

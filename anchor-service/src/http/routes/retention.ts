@@ -132,7 +132,7 @@ export function retentionRoutes(app: App, { ledger, tokens, expiring, secondPers
     {
       ...read,
       schema: {
-        ...{ operationId: 'readRetention', tags, security: [{ reader: [] }] },
+        ...{ operationId: 'readRetention', tags, security: [{ reader: [] }, { eraser: [] }] },
         summary: 'Retention policies, what has expired by them, and what is held',
         response: { 200: RetentionSchema, default: ProblemSchema },
       },
@@ -154,7 +154,7 @@ export function retentionRoutes(app: App, { ledger, tokens, expiring, secondPers
     {
       ...read,
       schema: {
-        ...{ operationId: 'listDrops', tags, security: [{ reader: [] }] },
+        ...{ operationId: 'listDrops', tags, security: [{ reader: [] }, { eraser: [] }] },
         summary: 'Batches whose events policies have dropped, oldest first',
         querystring: Type.Object(
           {

@@ -295,7 +295,7 @@ export async function openOver<const Fields extends string = never>(
     ...checked
   } = checkOptions(options)
   const signer = await loadSigner(options.key)
-  const onError = options.onError ?? warnOnce(url)
+  const onError = options.onError ?? warnOnce(url, options.spool === IN_MEMORY)
   const { logKey, onPin = sayPin(url) } = options
   const mint = ground?.mint
   const report = (error: Error) => onError(error, 'send')
@@ -575,9 +575,12 @@ function checkLogKey(logKey: string): void {
 }
 
 /** Writes a failure when it begins or changes: never silent, never a flood. */
-function warnOnce(url: string): NonNullable<AuditLogOptions['onError']> {
+function warnOnce(url: string, isInMemory: boolean): NonNullable<AuditLogOptions['onError']> {
   const last = { send: '', record: '' }
-  const what = { send: `events wait in the spool for ${url}`, record: 'an event was not recorded' }
+  const what = {
+    send: `events wait in ${isInMemory ? 'memory' : 'the spool'} for ${url}`,
+    record: 'an event was not recorded',
+  }
   return ({ message }, during) => {
     if (message === last[during]) return
     last[during] = message

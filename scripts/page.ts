@@ -22,7 +22,7 @@ import { parseArgs } from 'node:util'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { KillickError } from '@killick/sdk'
 import { build, type Plugin, type Rolldown } from 'vite'
-import { parsePins } from '../anchor-service/web/shared/trust.ts'
+import { readPins } from '../anchor-service/web/shared/trust.ts'
 
 const web = fileURLToPath(new URL('../anchor-service/web', import.meta.url))
 
@@ -45,7 +45,7 @@ const classicScript: Plugin = {
  * @param options.alone - The page without what needs the service.
  * @param options.trust - JSON of what the publisher says, to go into the page: from a disk, browsers read no other file.
  * @param options.isReleased - Compressed as hard as it goes, which takes half a second more.
- * @throws KillickError trust_invalid | key_invalid | vkey_invalid, when the page could not read that
+ * @throws KillickError as `readPins`, when the page could not read that
  */
 export async function buildPage(
   folder: string = PAGE_FOLDER,
@@ -133,7 +133,7 @@ function trustBlock(json: string): string {
   } catch {
     throw new KillickError('trust_invalid', 'The trust file is not JSON')
   }
-  parsePins(value)
+  readPins(json)
   return `<script id="trust" type="application/json">${JSON.stringify(value).replaceAll('<', '\\u003c')}</script>`
 }
 

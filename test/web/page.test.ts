@@ -549,6 +549,20 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       await expect(buildPage(exported, { alone: true, trust: '{' })).rejects.toThrow('not JSON')
     })
 
+    test('a trust file in which a name stands twice counts for nothing, and the page says why', async () => {
+      const trust = await readFile(join(folder, 'site', 'trust.json'), 'utf8')
+      const context = await browser.newContext()
+      contexts.push(context)
+      await context.route('**/trust.json', (route) => route.fulfill({ body: trust.replace('{', '{"logKeys":[],') }))
+      const { page } = await watch(context)
+      await page.goto(`${site.url}#${await packFragment(printProof(proof))}`)
+      expect(await stateOf(page)).toBe('not-asked')
+      expect(await page.getAttribute('.banner', 'data-trust')).not.toBe('word')
+      expect(await page.innerText('.trust')).toContain('none of it counts: Member "logKeys" again at character')
+      const doubled = buildPage(join(folder, 'doubled'), { alone: true, trust: '{"logKeys":[],"logKeys":[]}' })
+      await expect(doubled).rejects.toThrow('Member "logKeys" again')
+    })
+
     test('offline, everything but the chain is checked, and nothing pretends otherwise', async () => {
       const { page } = await visit(site.url)
       await page.locator('.intake').waitFor()

@@ -534,6 +534,8 @@ export const GERMAN: Language = {
       nodes,
       '.',
     ],
+    publisherRefused: (why) =>
+      `Was der Herausgeber dieser Seite über Schlüssel und Smart Contract angibt, ist nicht lesbar, und nichts davon zählt: ${why}.`,
     noNode: 'keiner',
     claims: 'Was der Nachweis selbst angibt',
     claimsWhy: 'Zum Vergleich mit anderweitig Veröffentlichtem; ein Fälscher hätte seine eigenen Angaben eingesetzt.',

@@ -16,7 +16,7 @@ import { bundleOpener, isBundle } from './fetched-bundle.ts'
 import { wordsOf } from './fetched-words.ts'
 import { keepChosen, LANGUAGES, type Offer, preferred, readChosen } from './languages.ts'
 import { pathOf } from './path.ts'
-import { embeddedPublisher, readPublisher } from './publisher.ts'
+import { embeddedPublisher, type Publisher, readPublisher } from './publisher.ts'
 import { fromFile, fromFragment, fromService, fromText, LinkError } from './read-proof.ts'
 import { type Tampered, tamper } from './tamper.ts'
 import { alone } from './views/alone.ts'
@@ -56,6 +56,8 @@ const drop = {
 }
 
 let publisher: Pins | null = null
+/** What stands in its place where it is refused. */
+let published: Publisher = null
 let proof: Proof | null = null
 /** Instead of a proof. */
 let bundle: BundleView | null = null
@@ -246,7 +248,7 @@ function say(language: Language): void {
   const { hidden } = form.element
   form = trustForm(() => verify(), draft)
   form.element.hidden = hidden
-  form.showPublisher(publisher)
+  form.showPublisher(published)
   if (proof !== null) form.showClaims(proof)
   const choose = async (offer: Offer) => {
     const chosen = await wordsOf(offer, settings.home).catch(() => null)
@@ -282,8 +284,9 @@ async function start(): Promise<void> {
   say(await wordsOf(wanted, settings.home).catch(() => ENGLISH))
   addEventListener('hashchange', open)
   addEventListener('beforeprint', () => foot?.print())
-  publisher = embeddedPublisher() ?? (await readPublisher(settings.trust))
-  form.showPublisher(publisher)
+  published = embeddedPublisher() ?? (await readPublisher(settings.trust))
+  publisher = published instanceof KillickError ? null : published
+  form.showPublisher(published)
   const opening = open()
   resolve()
   await opening

@@ -1,24 +1,34 @@
 /** What whoever published the page says about keys and contract: in the page, or in a file beside it. */
-import { type Pins, parsePins } from '../shared/trust.ts'
+import { KillickError } from '@killick/sdk/verify'
+import { type Pins, readPins } from '../shared/trust.ts'
 
-/** What the publisher of the page says, or null where the page stands alone. */
-export async function readPublisher(url: string): Promise<Pins | null> {
+/** What the publisher of the page says, or why that counts for nothing; null where the page stands alone. */
+export type Publisher = Pins | KillickError | null
+
+export async function readPublisher(url: string): Promise<Publisher> {
+  let text: string
   try {
     const response = await fetch(url, { credentials: 'omit' })
     if (!response.ok) return null
-    return named(parsePins(await response.json()))
+    text = await response.text()
   } catch {
     return null
   }
+  return readOrRefuse(text)
 }
 
 /** What the page itself holds of its publisher's word, so that it needs no server: a data block, written by the export. */
-export function embeddedPublisher(): Pins | null {
+export function embeddedPublisher(): Publisher {
   const text = document.getElementById('trust')?.textContent
+  return text ? readOrRefuse(text) : null
+}
+
+function readOrRefuse(text: string): Pins | KillickError {
   try {
-    return text ? named(parsePins(JSON.parse(text))) : null
-  } catch {
-    return null
+    return named(readPins(text))
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    return error
   }
 }
 

@@ -447,6 +447,8 @@ export const ENGLISH = {
       nodes,
       '.',
     ],
+    publisherRefused: (why: string) =>
+      `What the publisher of this page says about keys and contract cannot be taken, so none of it counts: ${why}.`,
     noNode: 'none',
     claims: 'What the proof itself claims',
     claimsWhy: 'Compare it with what was published elsewhere; a forger would have put the forger’s own.',

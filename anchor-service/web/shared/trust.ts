@@ -6,6 +6,7 @@ import {
   KillickError,
   type PinnedKey,
   type PinnedLog,
+  parseJson,
   parsePinnedLog,
   parsePinTime,
   parsePublicJwk,
@@ -116,6 +117,9 @@ export function parsePins(value: unknown): Pins {
   }
 }
 
+/** Pins from a text. Of two members of one name, JSON.parse would take the last. @throws KillickError as `parsePins`, `json_…` */
+export const readPins = (text: string): Pins => parsePins(parseJson(text))
+
 /**
  * For each kind of pin the visitor's own, or else the publisher's; and whose they are. How to judge by anchors, the publisher may say of its own
  * contracts only.
@@ -147,7 +151,7 @@ const STORED = 'killick.pins'
 export function readStored(): Pins | null {
   try {
     const text = localStorage.getItem(STORED)
-    return text === null ? null : parsePins(JSON.parse(text))
+    return text === null ? null : readPins(text)
   } catch {
     return null
   }

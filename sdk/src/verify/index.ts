@@ -10,6 +10,7 @@ export { type Checkpoint, parseCheckpoint } from '../core/checkpoint.ts'
 export { ERROR_CODES, type ErrorCode, KillickError } from '../core/errors.ts'
 export { type ParsedEvent, parseEvent } from '../core/event.ts'
 export { EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash } from '../core/hash.ts'
+export { parseJson } from '../core/json.ts'
 export { type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
 export type { ReadHeader } from '../core/jws.ts'
 export {

@@ -1,10 +1,11 @@
 /** The node to ask, and what the visitor pins. The form lives until another language takes its place; only its surroundings are redrawn. */
-import { KillickError, type Proof, thumbprint } from '@killick/sdk/verify'
+import { KillickError, type Proof, parseJson, thumbprint } from '@killick/sdk/verify'
 import { copyable, h } from '../../shared/dom.ts'
 import { words } from '../../shared/language.ts'
 import { refusal, refusalInWords } from '../../shared/refusal.ts'
 import { said } from '../../shared/text.ts'
 import { NO_PINS, type Pins, parsePins, readStored, store } from '../../shared/trust.ts'
+import type { Publisher } from '../publisher.ts'
 
 export type TrustForm = {
   readonly element: HTMLElement
@@ -14,7 +15,7 @@ export type TrustForm = {
   readonly draft: () => Draft
   /** What the proof at hand says about itself, to compare with what was published elsewhere. */
   readonly showClaims: (proof: Proof) => void
-  readonly showPublisher: (pins: Pins | null) => void
+  readonly showPublisher: (publisher: Publisher) => void
 }
 
 type Draft = {
@@ -29,7 +30,7 @@ const partsOf = (text: string) => text.split(/\s+/).filter((part) => part !== ''
 function parseKeys(text: string): unknown[] {
   if (text.trim() === '') return []
   try {
-    const value: unknown = JSON.parse(text)
+    const value: unknown = parseJson(text)
     return Array.isArray(value) ? value : [value]
   } catch {
     throw refusal('key_invalid', 'source_key')
@@ -162,13 +163,17 @@ export function trustForm(changed: (pins: Pins) => void, from?: Draft): TrustFor
       node.input.focus()
     },
     showPublisher(publisher) {
+      const isRefused = publisher instanceof KillickError
+      publisherNote.classList.toggle('bad', isRefused)
       publisherNote.replaceChildren(
-        ...(publisher
-          ? told.publisher(
-              said(publisher.publisher ?? words.anonymous),
-              h('code', {}, publisher.rpcs.map((url) => new URL(url).host).join(', ') || told.noNode),
-            )
-          : []),
+        ...(isRefused
+          ? [told.publisherRefused(refusalInWords(publisher))]
+          : publisher
+            ? told.publisher(
+                said(publisher.publisher ?? words.anonymous),
+                h('code', {}, publisher.rpcs.map((url) => new URL(url).host).join(', ') || told.noNode),
+              )
+            : []),
       )
     },
     showClaims(proof) {

@@ -4,7 +4,7 @@ import { KillickError } from '../core/errors.ts'
 import { extendsBy, type Fork, type LogView, openShown, pathIn, printFork, type Shown } from '../core/fork.ts'
 import type { Hash } from '../core/hash.ts'
 import { isObject, parseJson } from '../core/json.ts'
-import { parseVkey } from '../core/note.ts'
+import { parseNote, parseVkey } from '../core/note.ts'
 import { type Command, EXIT, type Origin, readArgs, UsageError } from './command.ts'
 import { readLogKey } from './pins.ts'
 import { ask, type Found, findShown } from './shown.ts'
@@ -40,6 +40,7 @@ export const compare: Command = {
       consistent: EXIT.ok,
       forked: EXIT.failed,
       foreign: EXIT.failed,
+      malformed: EXIT.failed,
       undecided: EXIT.undecided,
     }[result.outcome]
   },
@@ -50,6 +51,7 @@ const WORDS = {
   consistent: ['green', 'CONSISTENT'],
   forked: ['red', 'FORKED'],
   foreign: ['red', 'NOT SIGNED BY THE LOG'],
+  malformed: ['red', 'NOT A NOTE'],
   undecided: ['yellow', 'UNDECIDED'],
 } as const
 
@@ -79,10 +81,26 @@ async function keyFor(
   return { vkey, from: `on the word of ${services[0]}` }
 }
 
+/** Why a text is no note, so that whether the log has signed it is no question; null if it is one. */
+function formFault(note: string): string | null {
+  if (note.trim() === '') return 'it is empty'
+  // The signature is over LF alone.
+  if (note.includes('\r\n')) return 'its lines end in CR LF, and those of a note in LF: it was changed on its way here'
+  try {
+    parseNote(note)
+    return null
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    return error.message
+  }
+}
+
 async function hold(a: Found, b: Found, vkey: string, services: readonly string[]): Promise<Result> {
   const views: { place: string; shown: Shown; view: LogView }[][] = [[], []]
   for (const [i, { place, shown }] of [a, b].entries())
     for (const one of shown) {
+      const fault = formFault(one.note)
+      if (fault !== null) return { outcome: 'malformed', detail: `${place}: ${fault}`, sides: [], fork: null }
       try {
         views[i]!.push({ place, shown: one, view: openShown(one, vkey) })
       } catch (error) {

@@ -75,12 +75,20 @@ test('what is no note, or not signed by the log', async () => {
     by.leaves.push(leafHash(Buffer.from('same')))
     writeFileSync(file, by.note())
   }
-  writeFileSync(nothing, 'hello')
   expect(await compare(note, foreign, '--log-key', log.vkey)).toMatchObject({
     code: 1,
     out: expect.stringMatching(/^NOT SIGNED BY THE LOG: \S+b: /),
   })
-  expect(await compare(note, nothing, '--log-key', log.vkey)).toMatchObject({ code: 1 })
+  // Nobody can have signed what is no note, so that says nothing of the log's key.
+  for (const [text, why] of [
+    ['', 'it is empty'],
+    ['hello', 'Not a signed note: no blank line'],
+    [log.note().replaceAll('\n', '\r\n'), 'its lines end in CR LF'],
+  ] as const) {
+    writeFileSync(nothing, text)
+    const out = expect.stringContaining(`NOT A NOTE: ${nothing}: ${why}`)
+    expect(await compare(note, nothing, '--log-key', log.vkey)).toMatchObject({ code: 1, out })
+  }
   expect(await compare(note, join(dir, 'none'), '--log-key', log.vkey)).toMatchObject({
     code: 2,
     err: expect.stringContaining(`${join(dir, 'none')}: there is no such file or folder`),

@@ -139,7 +139,7 @@ export const COMPARE = command({
   },
   exits: [
     [0, 'equal or consistent'],
-    [1, 'a fork, or not signed by the log’s key'],
+    [1, 'a fork, no note, or not signed by the log’s key'],
     [2, 'wrong usage or unreadable input'],
     [3, 'undecided: no service could be asked, or its answer proves nothing either way'],
   ],

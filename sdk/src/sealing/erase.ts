@@ -1,6 +1,7 @@
 // Erasures are events of the source itself, so that the ledger remembers them when a store of keys does not.
 import type { AuditLog } from '../client/open.ts'
 import { NOBODY } from '../client/sealer.ts'
+import { KillickError } from '../core/errors.ts'
 import type { Party } from '../core/fields.ts'
 import { hasMembers, isObject } from '../core/json.ts'
 import { isSubjectKeyId } from '../core/sealed.ts'
@@ -21,6 +22,12 @@ export type ErasureEvent = {
   readonly id: string
   readonly source: string
   readonly fields: { readonly [field: string]: unknown }
+}
+
+/** What a search has in the place of an event that was dropped (`event_dropped`), or cannot be read: `code` and `detail` say which. */
+export type UnreadEvent = {
+  readonly source?: string | undefined
+  readonly error: { readonly code: string; readonly detail: string }
 }
 
 const ACTION = 'subject.erase'
@@ -82,19 +89,29 @@ export function erasureIn({ id: event, source: by, fields }: ErasureEvent, sourc
 
 /**
  * Erases again what events say was erased: after a store of keys was restored, before anything reads from it. What is erased stays as it is.
- * @param events of the source, in any order, others among them
+ * @param events of the source, in any order, others among them. What was dropped is passed over
  * @returns how many keys were not marked as erased any more
- * @throws SealingError `keys_unreachable`
+ * @throws SealingError `keys_unreachable`. @throws KillickError `event_malformed`, when all others were applied, if one cannot be read: it may
+ * be an erasure
  */
 export async function reapplyErasures(
   keys: SubjectKeys,
   source: string,
-  events: Iterable<ErasureEvent> | AsyncIterable<ErasureEvent>,
+  events: Iterable<ErasureEvent | UnreadEvent> | AsyncIterable<ErasureEvent | UnreadEvent>,
 ): Promise<number> {
   let count = 0
+  let unread: UnreadEvent | null = null
   for await (const event of events) {
+    if ('error' in event) {
+      if (event.error.code !== 'event_dropped' && (event.source ?? source) === source) unread ??= event
+      continue
+    }
     const mark = erasureIn(event, source)
     if (mark !== null) count += await keys.erase([mark])
+  }
+  if (unread !== null) {
+    const why = `An event that may be an erasure cannot be read: ${unread.error.detail}. The others were applied`
+    throw new KillickError('event_malformed', why)
   }
   return count
 }

@@ -4,7 +4,14 @@
  */
 export { NOBODY, type RecordOptions, type Sealer, type SubjectOf } from '../client/sealer.ts'
 export type { SealedValue } from '../core/sealed.ts'
-export { type ErasureEvent, type ErasureReasons, eraseSubject, erasureIn, reapplyErasures } from './erase.ts'
+export {
+  type ErasureEvent,
+  type ErasureReasons,
+  eraseSubject,
+  erasureIn,
+  reapplyErasures,
+  type UnreadEvent,
+} from './erase.ts'
 export { SEALING_ERROR_CODES, SealingError, type SealingErrorCode } from './errors.ts'
 export { folderSubjectKeys } from './folder.ts'
 export { type KeyPool, type PostgresSubjectKeys, postgresSubjectKeys } from './postgres.ts'

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { link, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { KillickError } from '../core/errors.ts'
 import { knownOptions } from '../core/options.ts'
 import { isSubjectKeyId } from '../core/sealed.ts'
 import { syncFile } from '../node/sync.ts'
@@ -31,7 +32,7 @@ const PART = '.part'
  * Keeps subjects' keys in a folder of this machine: for one host, and for tests. A mark is a file that is made once and then never written.
  * @param options `secret`: 32 random bytes; default: those in the folder's file `secret`, made at first. A copy of the folder is then all
  * that it takes to read. `envelope`: as for PostgreSQL
- * @throws KillickError `option_invalid`. @throws SealingError `keys_unreachable`
+ * @throws KillickError `option_invalid`, also where there are keys and no secret. @throws SealingError `keys_unreachable`
  */
 export async function folderSubjectKeys(
   folder: string,
@@ -41,6 +42,7 @@ export async function folderSubjectKeys(
   const at = (name: string) => join(folder, name)
   if (secret === undefined) {
     await guarded(() => mkdir(folder, { recursive: true, mode: 0o700 }))
+    await guarded(() => refuseAnotherSecret(folder))
     await guarded(() => make(folder, SECRET, randomBytes(KEY_BYTES)))
   }
   const naming = namingBy(secret ?? new Uint8Array(await guarded(() => readFile(at(SECRET)))))
@@ -96,6 +98,16 @@ export async function folderSubjectKeys(
         if (mark !== null) yield mark
       }
     },
+  }
+}
+
+/** Under another secret every subject has another name, so who was erased would get a new key. */
+async function refuseAnotherSecret(folder: string): Promise<void> {
+  const holdsKeys = (await readdir(folder)).some((name) => name.endsWith(KEY) || name.endsWith(MARK))
+  // In this order, since whoever makes a first key at the same time has made the secret before.
+  if (holdsKeys && (await statIfThere(join(folder, SECRET))) === null) {
+    const why = `Option secret is missing: the keys in ${folder} were made with one that is not there`
+    throw new KillickError('option_invalid', why, { option: 'secret' })
   }
 }
 

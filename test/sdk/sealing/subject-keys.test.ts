@@ -1,6 +1,6 @@
 // The stores of subjects' keys, on a real PostgreSQL and a real disk: what is erased stays erased, whatever is restored.
 import { randomBytes } from 'node:crypto'
-import { cpSync, globSync, linkSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, globSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   eraseSubject,
@@ -200,6 +200,18 @@ test('a folder: what was stopped half way leaves no key of whom is erased', asyn
   const log = { record: () => Promise.reject(new Error('a second event')) }
   expect(await eraseSubject(log, keys, BOB, { actor: BOB, reason: 'request' })).toEqual(mark)
   expect(left()).toEqual([])
+})
+
+test('a folder without the secret of its keys gets no other: who was erased would not be known', async () => {
+  const folder = tempDir()
+  const keys = await folderSubjectKeys(folder)
+  const secret = readFileSync(join(folder, 'secret'))
+  await keys.erase([{ id: await keys.idOf(ADA), at: AT, event: null }])
+  rmSync(join(folder, 'secret'))
+  await expect(folderSubjectKeys(folder)).rejects.toThrow(isKillick('option_invalid'))
+  expect(globSync(`${folder}/secret`)).toEqual([])
+  const restored = await folderSubjectKeys(folder, { secret: new Uint8Array(secret) })
+  await expect(restored.toSeal(ADA)).rejects.toThrow(isKillick('subject_erased'))
 })
 
 test('PostgreSQL: nobody deletes a key or changes a mark by hand; a store that is down is no missing key', async () => {

@@ -101,7 +101,11 @@ function* lineOf(bytes: Buffer, number: number): Generator<ExportedLine> {
     yield {
       number,
       value: null,
-      fault: bytes.length > MAX_LINE_BYTES ? 'it is longer than 4 MiB' : 'it is no JSON object',
+      // Whoever reads the counts must not take them for those of the whole file.
+      fault:
+        bytes.length > MAX_LINE_BYTES
+          ? 'it is longer than 4 MiB, and lines behind it may not have been read'
+          : 'it is no JSON object',
     }
 }
 

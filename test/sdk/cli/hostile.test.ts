@@ -306,6 +306,11 @@ describe('input is read to its limit, and no further', () => {
     const { code, out } = await killickProcess(['verify', file('export.ndjson'), '--json'], { env })
     expect(JSON.parse(out.trim().split('\n').at(-1)!)).toMatchObject({ events: 32, undecided: 32 })
     expect(code).toBe(3)
+    // Behind a line without end nothing is found, which the counts alone would hide.
+    const row = '{"id":"x","proof":null}\n'
+    writeFileSync(file('cut.ndjson'), `${row}{"id":"y","proof":"${'x'.repeat(5 << 20)}"}\n${row}`)
+    const cut = await killickProcess(['verify', file('cut.ndjson')], { env })
+    expect(cut).toMatchObject({ code: 2, out: expect.stringContaining('lines behind it may not have been read') })
   }, 30_000)
 
   test('a line without end, to be recorded', async () => {

@@ -324,6 +324,32 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     }
   })
 
+  test('what no confirmed anchor covers is told of on the page', async () => {
+    const size = Number((await call(service.url, '/checkpoint')).text.split('\n')[1])
+    await audit.record({ ...INVOICE, actor: { type: 'user', id: 'u-last' } })
+    await audit.flush()
+    const anchorsOf = async () => (await call(service.url, '/v1/anchors?limit=500')).json.anchors as Anchor[]
+    type Anchor = { size: number; root: string; time: number | null }
+    const isLater = (each: Anchor) => each.size > size
+    await vi.waitUntil(async () => (await anchorsOf()).some((each) => isLater(each) && each.time !== null), {
+      timeout: 30_000,
+    })
+    const bytes = await made({ source: 'billing-api' })
+    const late = (await anchorsOf()).filter(isLater).map(({ root }) => Buffer.from(root, 'base64url').toString('hex'))
+    const { page } = await watch(await browser.newContext({ locale: 'en' }))
+    await page.route(`${chain.url}/`, (route) => {
+      const body = route.request().postDataJSON()
+      if (!late.some((root) => JSON.stringify(body).includes(root))) return route.continue()
+      const headers = { 'access-control-allow-origin': '*' }
+      return route.fulfill({ headers, json: { jsonrpc: '2.0', id: body.id, error: { code: -32000, message: 'no' } } })
+    })
+    await page.goto(`${service.url}/verify/`)
+    await page.locator('#file').waitFor()
+    expect(await choose(page, 'all.bundle', bytes)).toEqual(['genuine', 'complete'])
+    expect(await page.innerText('#bundle .banner')).toContain('1 event is in no confirmed anchor that counts here')
+    await page.context().close()
+  })
+
   test('a page on a disk checks one too, by what the visitor pins', { timeout: 120_000 }, async () => {
     const alone = join(folder, 'alone')
     await buildAlone(alone)

@@ -210,6 +210,11 @@ export type BundleVerdict = {
   /** Sources whose events are carried, and whether their keys are pinned or the log's word. */
   readonly sources: readonly { readonly source: string; readonly pinned: boolean }[]
   readonly anchors: readonly JudgedBundleAnchor[]
+  /**
+   * How many of the events no anchor covers that the chain confirms, in a pinned log where logs are pinned. That the log keeps these is the word of
+   * who holds its key. Null: something does not hold, or there is no such anchor, as `missing` says.
+   */
+  readonly unanchored: number | null
   readonly completeness: BundleCompleteness
   /** Null: something does not hold, so nothing is said. */
   readonly fields: BundleFields | null

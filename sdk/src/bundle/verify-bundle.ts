@@ -114,6 +114,8 @@ export const PORTABLE_ENGINE: BundleEngine = {
   verify: verifySignature,
 }
 
+/** Where one of these is missing, no anchor counts. */
+const NO_ANCHOR: ReadonlySet<Missing> = new Set(['anchor', 'chain', 'contract'])
 const MAX_TRAILER_BYTES = 64 << 10
 /** Files that may stand between the log and the trailer, in this order: for people, and never looked into. */
 const FOR_PEOPLE = ['report.html', 'verify.html', 'readme.txt']
@@ -228,6 +230,7 @@ class Verification {
       ...{ keys, watch, silence, erasures, faults: this.#faults, onEvent, primitives },
       checkSignature: this.#options.checkSignature ?? ((jwk, { input, bytes }) => verifySignature(jwk, input, bytes)),
       edges: new Set(anchors.map(({ size }) => size)),
+      anchored: Math.max(0, ...times.map(({ size }) => size)),
     })
     await this.#read(files, walk, keys)
     if (checkpoint !== null && (walk.size !== checkpoint.size || !equalBytes(walk.root, checkpoint.root)))
@@ -249,6 +252,7 @@ class Verification {
       ...{ entries: walk.entries, events: walk.events, registrations: walk.registrations, signatures: walk.signatures },
       sources: [...keys.sources].map(([source, how]) => ({ source, pinned: how === 'pinned' })),
       anchors: asked,
+      unanchored: isSound && !missing.some((each) => NO_ANCHOR.has(each)) ? walk.unanchored : null,
       forPeople: this.#forPeople,
       completeness,
       fields: isSound ? erasures.finish() : null,

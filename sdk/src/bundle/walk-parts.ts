@@ -23,6 +23,8 @@ export type WalkParts = {
   readonly onEvent: ((event: ParsedEvent, logIndex: number) => void) | null
   /** Sizes at which the root is wanted. */
   readonly edges: ReadonlySet<number>
+  /** Entries of the log that a confirmed anchor covers, of those that count. */
+  readonly anchored: number
 }
 
 /** A batch whose lines are being read. */

@@ -24,6 +24,8 @@ const IN_FLIGHT = 256
 export class BundleWalk {
   entries = 0
   events = 0
+  /** Of these, how many are of entries that no anchor covers. */
+  unanchored = 0
   registrations = 0
   signatures = 0
   /** Lines of either kind, whatever they hold. */
@@ -124,7 +126,7 @@ export class BundleWalk {
     this.lines.entry += 1
     this.lines.event += times.length
     this.entries += 1
-    this.events += times.length
+    this.#count(times.length, logIndex)
     this.signatures += entry.lines > 1 ? entry.signed + 1 : 0
     this.#tree.add(entry.leafHash)
     this.#note()
@@ -140,6 +142,11 @@ export class BundleWalk {
     }
     if (first !== undefined) this.#streams.set(name, { next: carried.at(-1)![1] + 1, leaf: entry.last! })
     return true
+  }
+
+  #count(events: number, logIndex: number): void {
+    this.events += events
+    if (logIndex >= this.#parts.anchored) this.unanchored += events
   }
 
   /** To be called behind the last line. */
@@ -213,7 +220,7 @@ export class BundleWalk {
       open.own = { event, signed }
       return
     }
-    this.events += 1
+    this.#count(1, logIndex)
     this.#parts.watch.event(event, logIndex)
     this.#parts.silence.event(event, endsStream(event))
     this.#parts.onEvent?.(event, logIndex)
@@ -317,7 +324,7 @@ export class BundleWalk {
     }
     if (registration === null) {
       if (isDrop) return
-      this.events += 1
+      this.#count(1, logIndex)
       // No order takes anything of what the ledger itself records.
       erasures.judge({ ...this.#goneOf(event), named: NOTHING, orders: [] })
       onEvent?.(event, logIndex)

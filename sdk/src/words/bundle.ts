@@ -68,6 +68,8 @@ export type BundlePhrases = {
     /** One of the erasures. */
     readonly one: (erasure: BundleErasure) => string
   }
+  /** Of events that no anchor covers, beside some that one does. @param events how many, from 1 */
+  readonly unanchored: (events: number) => string
   /** On keys that were used outside of the time for which they are registered. */
   readonly keysOutside: {
     /** That there are some. @param uses how many, from 1 */
@@ -169,6 +171,8 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
           policy ? `, by policy ${policy.id}, version ${policy.version}` : order === null ? '' : `, by order ${order}`
         }${confirmed ? `, ordered by ${confirmed.orderedBy} and confirmed by ${confirmed.confirmedBy}` : ''}${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`,
     },
+    unanchored: (events) =>
+      `${count(events, 'event')} ${events === 1 ? 'is' : 'are'} in no confirmed anchor that counts here: that the log keeps ${events === 1 ? 'it' : 'them'} is the word of who holds its key.`,
     keysOutside: {
       found: (uses) =>
         `${count(uses, 'time')} a key signed outside of the time for which the log registers it, as anchors show.`,

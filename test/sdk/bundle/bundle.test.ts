@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { EventInput, PublicJwk } from '@killick/sdk'
 import type { BundleTrust, BundleVerdict, CheckSignature } from '@killick/sdk/bundle'
-import { verifySignature } from '@killick/sdk/core'
+import { toHex, verifySignature } from '@killick/sdk/core'
 import { readAnchors } from '@killick/sdk/verify'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ErasedLines } from '../../../sdk/src/bundle/erased-lines.ts'
@@ -243,6 +243,37 @@ describe('killick bundle', () => {
     expect(await told('1')).toMatch(/anchors confirmed by the chain$/m)
     expect(await told('2')).toMatch(/anchors confirmed by the chain, \d of them not final yet$/m)
     expect((await verified(readFileSync(file('all.bundle')))).anchors.map((each) => each.final)).not.toContain(false)
+    await node.stop()
+  })
+
+  test('of what no confirmed anchor covers it is said that it is the word of the log', async () => {
+    const bytes = readFileSync(file('all.bundle'))
+    const { anchors } = parseManifest(unpack('all.bundle').manifest)
+    const places: number[] = []
+    const onEvent = (_: unknown, logIndex: number) => void places.push(logIndex)
+    await verifyBundleWith(LINE_BY_LINE, chunksOf(bytes), trust, {
+      primitives: nodePrimitives,
+      checkSignature,
+      onEvent,
+    })
+    const behind = (size: number) => places.filter((logIndex) => logIndex >= size).length
+    expect((await verified(bytes)).unanchored).toBe(behind(anchors.at(-1)!.size))
+
+    const node = await startFaultyRpc(chain.url)
+    // It knows the first anchor, and gives no answer about any other.
+    const [{ size }, ...others] = anchors as [(typeof anchors)[0], ...typeof anchors]
+    const roots = others.map(({ root }) => toHex(root))
+    node.rule = ({ params }) =>
+      roots.some((root) => JSON.stringify(params).includes(root)) ? { fault: 'error', message: 'no' } : null
+    const facts: BundleTrust['facts'] = (asked) => readAnchors({ anchors: asked }, [node.url])
+    expect(behind(size)).toBeGreaterThan(1)
+    const verdict = await verified(bytes, { ...trust, facts })
+    expect([verdict.outcome, verdict.unanchored]).toEqual(['verified', behind(size)])
+    const given = pins.map((each) => (each === chain.url ? node.url : each))
+    const { out } = await killick(['verify', file('all.bundle'), ...given])
+    expect(out).toContain(`! ${behind(size)} events are in no confirmed anchor that counts here`)
+    // Where no anchor counts at all, that says more.
+    expect((await verified(bytes, { ...trust, facts: async () => [] })).unanchored).toBe(null)
     await node.stop()
   })
 

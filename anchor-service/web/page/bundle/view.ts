@@ -232,7 +232,7 @@ const silent = ({ foundCount, pairs, streams }: Silences, { silent }: BundleWord
 
 /** As for a proof: green is for what the reader pinned. */
 function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleWords, kit: Kit): Answer {
-  const { outcome, missing, faultCount, anchors, origin, keysOutside, fields } = verdict
+  const { outcome, missing, faultCount, anchors, origin, unanchored, keysOutside, fields } = verdict
   if (outcome === 'failed') {
     const [headline, reason] = told.genuine.no(faultCount)
     return { tone: 'bad', state: 'failed', headline, reasons: [reason], caveats: [] }
@@ -242,6 +242,7 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
   const isTest = held.length > 0 && held.every(({ chainId }) => kit.isTestChain(chainId))
   const caveats = [
     ...(isTest ? [told.test(kit.chainName(held[0]!.chainId))] : []),
+    ...(unanchored ? [told.phrases.unanchored(unanchored)] : []),
     ...(keysOutside.foundCount > 0 ? [told.phrases.keysOutside.found(keysOutside.foundCount)] : []),
   ]
   // Where log and contract are vouched for, which key is the source's is the log's word, where nobody pinned it.
@@ -254,7 +255,7 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
   const whose = Object.values(by).includes('publisher') ? (publisher ?? words.anonymous) : (origin ?? '')
   const isPartial = fields !== null && fields.erased + fields.expired + fields.hidden + fields.undecided > 0
   const [headline, reason] = told.genuine.yes(isPartial)
-  const since = isTest ? '.' : told.genuine.since(kit.chainName(held[0]!.chainId))
+  const since = isTest || unanchored ? '.' : told.genuine.since(kit.chainName(held[0]!.chainId))
   return {
     ...{ tone: isOwn ? 'good' : 'word', state: 'genuine', headline, caveats },
     reasons: [`${reason}${since}${told.genuine.claim}`],

@@ -169,6 +169,8 @@ export function german({ number, time, list }: Printer): BundleWords {
           policy ? `, Frist ${policy.id}, Fassung ${policy.version}` : order === null ? '' : `, Anordnung ${order}`
         }${confirmed ? `, angeordnet von ${confirmed.orderedBy}, bestätigt von ${confirmed.confirmedBy}` : ''}${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`,
     },
+    unanchored: (n) =>
+      `${count(n, 'Ereignis ist', 'Ereignisse sind')} in keinem bestätigten Anker, der hier zählt: Dass das Log ${n === 1 ? 'es' : 'sie'} behält, sagt nur, wer seinen Schlüssel hat.`,
     keysOutside: {
       found: (n) =>
         `${number(n)}-mal hat ein Schlüssel außerhalb der Zeit signiert, für die ihn das Log registriert, wie Anker zeigen.`,

@@ -10,7 +10,15 @@ import type { PinSet } from '../pins.ts'
 import { count, json, lines, out, own, paint, progress, type Text, text } from '../terminal.ts'
 import { type Backing, isPinned, pinnersOf, trustLines } from '../trust-words.ts'
 import { bundleTrust } from './trust.ts'
-import { completenessLines, faultLines, fieldLines, isOnlyDropped, scopeWords, silenceLines } from './words.ts'
+import {
+  completenessLines,
+  faultLines,
+  fieldLines,
+  isOnlyDropped,
+  scopeWords,
+  silenceLines,
+  unanchoredLines,
+} from './words.ts'
 
 const FIRST_NAME = Buffer.from('manifest.json\0')
 
@@ -83,6 +91,7 @@ function report(verdict: BundleVerdict, backing: readonly Backing[]): Text {
     ...(missing.length > 0
       ? [own('Missing for "genuine":'), ...missing.map((each) => text`  · ${MISSING[each]}`)]
       : []),
+    ...unanchoredLines(verdict),
     ...completenessLines(verdict.completeness, verdict),
     ...fieldLines(verdict),
     ...silenceLines(verdict),

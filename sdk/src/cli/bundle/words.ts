@@ -58,6 +58,10 @@ export function completenessLines(found: BundleCompleteness, verdict: BundleVerd
   ]
 }
 
+/** That anchors cover a part of it only. Nothing where they cover all. */
+export const unanchoredLines = ({ unanchored }: BundleVerdict): Text[] =>
+  unanchored ? [text`${paint('yellow', '!')} ${PHRASES.unanchored(unanchored)}`] : []
+
 /** What events lack, and why, and which keys were used outside of their time. Nothing where there is nothing of either. */
 export function fieldLines({ fields, keysOutside }: BundleVerdict): Text[] {
   const { found, foundCount } = keysOutside

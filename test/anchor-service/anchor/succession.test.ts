@@ -8,6 +8,7 @@ import {
   type Anchor,
   asHash,
   type Hash,
+  leafHash,
   parseProof,
   parseSuccession,
   printProof,
@@ -15,11 +16,13 @@ import {
   type Succeeds,
   sha256,
   signNote,
+  utf8,
 } from '@killick/sdk/core'
 import { openNote, type Proof, readAnchors, type Trust, verifyProof } from '@killick/sdk/verify'
 import { checkInWords, inWords } from '@killick/sdk/words'
-import { Wallet } from 'ethers'
+import { hexlify, Interface, Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import artifact from '../../../anchor-service/src/anchor/chain/AnchorLog.json' with { type: 'json' }
 import { calls } from '../../../anchor-service/src/anchor/chain/chain.ts'
 import { succeed } from '../../../anchor-service/src/commands/succeed.ts'
 import { readProof } from '../../../anchor-service/src/ledger/read/proofs.ts'
@@ -173,6 +176,23 @@ describe('a verifier who pinned the old log', () => {
     expect(verdict.outcome).toBe('verified')
     expect(find(verdict, 'anchor.1.log')).toMatchObject({ status: 'skipped', reason: 'succeeded' })
     expect(checkInWords(find(verdict, 'anchor.1.log')).detail).toContain('the entry lies before')
+  })
+
+  test('has each anchored log itself say so in Solidity', async () => {
+    const proof = await proofOf(early)
+    const anchorLog = new Interface(artifact.abi)
+    expect(proof.anchors).toHaveLength(2)
+    for (const { contract, logId, size, root, time, path } of proof.anchors) {
+      const says = async (index: number) => {
+        const hashes = (path ?? proof.log.path).map((hash) => hexlify(hash))
+        const leaf = hexlify(leafHash(utf8(proof.batch.header)))
+        const args = [logId, size, hexlify(root), time, leaf, index, hashes]
+        const data = anchorLog.encodeFunctionData('verifyInclusion', args)
+        const answer = await world.chain.rpc<string>('eth_call', [{ to: contract, data }, 'latest'])
+        return anchorLog.decodeFunctionResult('verifyInclusion', answer)[0]
+      }
+      expect([await says(proof.log.index), await says(proof.log.index - 1)]).toEqual([true, false])
+    }
   })
 
   test('follows to the new log on the publisher’s word, which does not give `verified`', async () => {

@@ -90,6 +90,8 @@ const isOfConnection = (error: unknown): boolean => {
 
 /** Opened keys that are remembered, at most, and for how long. Each look at a key reads its row, so that an erasure counts at once. */
 const [MAX_OPENED, OPENED_MS] = [1_000, 60_000]
+/** How long others wait for an envelope that was asked already; then they ask it themselves, since it may never answer. */
+const SHARED_MS = 5_000
 
 /**
  * Keeps subjects' keys in a PostgreSQL database of its own, each encrypted. A row is never deleted: an erased one loses its key and stays as
@@ -120,8 +122,16 @@ export function postgresSubjectKeys(
     if (known !== undefined && known.until > performance.now()) return known.key
     if (opened.size >= MAX_OPENED) opened.delete(opened.keys().next().value!)
     const key = unwrapKey(envelope ?? naming, id, wrapped)
-    opened.set(wrapped, { until: performance.now() + OPENED_MS, key })
-    key.catch(() => opened.delete(wrapped))
+    const asked = { until: performance.now() + SHARED_MS, key }
+    opened.set(wrapped, asked)
+    key.then(
+      () => {
+        asked.until = performance.now() + OPENED_MS
+      },
+      () => {
+        if (opened.get(wrapped) === asked) opened.delete(wrapped)
+      },
+    )
     return key
   }
 

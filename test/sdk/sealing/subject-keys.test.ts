@@ -10,7 +10,7 @@ import {
   type SubjectKeys,
 } from '@killick/sdk/sealing'
 import pg from 'pg'
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 import { tempDir } from '../client/support.ts'
 
@@ -278,6 +278,28 @@ test('an envelope keeps the keys elsewhere, is asked once for each, and binds th
   await expect(fresh.find(bob.id)).rejects.toThrow(isKillick('subject_key_invalid'))
   expect(() => postgresSubjectKeys(store.pool, { secret: new Uint8Array(31) })).toThrow(isKillick('option_invalid'))
 })
+
+test('an envelope that never answers is asked again soon, not after a minute', async () => {
+  const { pool } = await inPostgres()
+  const secret = randomBytes(32)
+  const { id } = await postgresSubjectKeys(pool, { secret, envelope: inClear }).toSeal(ADA)
+  let asked = 0
+  const unwrap = (wrapped: string) =>
+    asked++ === 0 ? new Promise<never>(() => {}) : Promise.resolve(new Uint8Array(Buffer.from(wrapped, 'hex')))
+  const keys = postgresSubjectKeys(pool, { secret, envelope: { ...inClear, unwrap } })
+  void keys.find(id)
+  await expect.poll(() => asked).toBe(1)
+  const now = performance.now()
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(now + 6_000)
+  onTestFinished(() => clock.mockRestore())
+  expect(await keys.find(id)).toMatchObject({ id })
+})
+
+/** Keys as they are. */
+const inClear = {
+  wrap: async (key: Uint8Array) => Buffer.from(key).toString('hex'),
+  unwrap: async (wrapped: string) => new Uint8Array(Buffer.from(wrapped, 'hex')),
+}
 
 test('what an envelope cannot open again is never stored: its subject gets a key once it can', async () => {
   const { pool } = await inPostgres()

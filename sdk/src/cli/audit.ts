@@ -6,6 +6,7 @@ import { lookUp } from '../audit/lookups.ts'
 import type { OwnCheck } from '../audit/own-check.ts'
 import { holdReceipts } from '../audit/receipts.ts'
 import { splitVkeys } from '../core/note.ts'
+import { reading } from '../core/problem.ts'
 import type { PinnedKey } from '../verify/trust.ts'
 import { auditInWords } from '../words/audit.ts'
 import { accessOf, openAccess } from './access.ts'
@@ -94,10 +95,15 @@ function backingOf(
 async function readReceipts(api: Api, found: readonly Found[], pinned: readonly string[]): Promise<OwnCheck[]> {
   if (found.length === 0) return []
   const shown = found.flatMap((place) => place.shown)
-  if (pinned.length > 0) return [holdReceipts(shown, pinned)]
+  const held = (keys: readonly string[]): OwnCheck[] => {
+    // Each by itself before, so that a refusal names the file.
+    for (const one of found) reading(one.place, () => holdReceipts(one.shown, keys))
+    return [holdReceipts(shown, keys)]
+  }
+  if (pinned.length > 0) return held(pinned)
   const spoolKeys = found.flatMap(({ logKey }) => (logKey === null ? [] : [logKey]))
-  if (spoolKeys.length > 0) return [holdReceipts(shown, spoolKeys)]
-  return [holdReceipts(shown, [parseLog(await api.json('/v1/log', MAX_LOG_BYTES)).vkey])]
+  if (spoolKeys.length > 0) return held(spoolKeys)
+  return held([parseLog(await api.json('/v1/log', MAX_LOG_BYTES)).vkey])
 }
 
 /** A ledger has many sources; a key that is pinned for none of them would pin nothing. @throws UsageError */

@@ -512,7 +512,9 @@ describe('audit', () => {
       async (text) => {
         const receipts = readFileSync(join(file('spool'), 'receipts.ndjson'), 'utf8')
         writeFileSync(file('wrong'), text === 'hello' ? text : receipts.replace(/"logIndex":\d+/, text))
-        expect(await audit('--no-chain', '--receipts', file('wrong'))).toMatchObject({ code: 2, out: '' })
+        const both = ['--receipts', file('spool'), '--receipts', file('wrong')]
+        const err = expect.stringContaining(`${file('wrong')}: `)
+        expect(await audit('--no-chain', ...both)).toMatchObject({ code: 2, out: '', err })
       },
     )
   })

@@ -42,7 +42,8 @@ export async function unsealEvent(
   const found = new Map<string, Promise<KeyHolding>>()
   const find = (id: string): Promise<KeyHolding> => {
     if (keys === null) return Promise.resolve(null)
-    const known = found.get(id) ?? keys.find(id)
+    // A store of somebody's own may answer at once, throw, or have undefined for what it does not know.
+    const known = found.get(id) ?? (async () => (await keys.find(id)) ?? null)()
     found.set(id, known)
     return known
   }

@@ -145,7 +145,7 @@ test('the command line reads with a store of keys, and says what it cannot read'
   const proof = join(files, 'proof.json')
   writeFileSync(proof, (await call(service.url, `/v1/proofs/${id}`, READER)).text)
   const module = join(files, 'keys.mjs')
-  writeFileSync(module, 'export default { find: async () => null }\n')
+  writeFileSync(module, 'const keys = new Map()\nexport default { find: (id) => keys.get(id) }\n')
   const access = ['--url', service.url, '--token', READER]
   const told = async (...args: string[]) => (await killick(args, { isTerminal: true })).out
 

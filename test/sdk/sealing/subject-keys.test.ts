@@ -301,6 +301,26 @@ const inClear = {
   unwrap: async (wrapped: string) => new Uint8Array(Buffer.from(wrapped, 'hex')),
 }
 
+test('a key that its envelope does not open can be erased all the same', async () => {
+  const { pool } = await inPostgres()
+  const secret = randomBytes(32)
+  const unwrap = async () => {
+    throw new Error('the KMS is down')
+  }
+  const folder = tempDir()
+  const opened = (envelope = inClear) => [
+    postgresSubjectKeys(pool, { secret, envelope }),
+    folderSubjectKeys(folder, { secret, envelope }),
+  ]
+  for (const keys of await Promise.all(opened())) await keys.toSeal(ADA)
+  for (const keys of await Promise.all(opened({ ...inClear, unwrap }))) {
+    await expect(keys.toSeal(ADA)).rejects.toThrow(isKillick('subject_key_invalid'))
+    const record = async () => ({ id: 'e-1' }) as never
+    const mark = await eraseSubject({ record }, keys, ADA, { actor: BOB, reason: 'request' })
+    expect(await keys.find(mark.id)).toEqual(mark)
+  }
+})
+
 test('what an envelope cannot open again is never stored: its subject gets a key once it can', async () => {
   const { pool } = await inPostgres()
   const wrap = async (key: Uint8Array) => Buffer.from(key).toString('hex')

@@ -491,7 +491,11 @@ describe('killick history', () => {
     expect((await bundle('order.bundle', '--target', 'o-1')).code).toBe(0)
     const hash = ({ out }: { out: string }) => /SHA-256 of its events: ([0-9a-f]{64})$/m.exec(out)![1]
     const own = await killick(['history', 'order', 'o-1', '--bundle', file('order.bundle'), ...pins])
-    expect(own.out).toContain('AS THE INDEX SAYS')
+    expect(own.out).toMatch(/^GENUINE\nAS THE INDEX SAYS/m)
+    const unpinned = ['history', 'order', 'o-1', '--bundle', file('order.bundle')]
+    expect((await killick(unpinned)).out).toMatch(/^UNDECIDED\nMissing for "genuine":\n {2}· /m)
+    const json = JSON.parse((await killick([...unpinned, '--json'])).out)
+    expect(json).toMatchObject({ outcome: 'undecided', missing: expect.arrayContaining(['log_key']) })
     expect(hash(own)).toBe(hash(await killick(['history', 'order', 'o-1'], { env })))
     const { manifest, lines } = unpack('order.bundle')
     const at = lines.findLastIndex((line) => line.startsWith('E '))

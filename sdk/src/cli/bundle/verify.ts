@@ -7,17 +7,17 @@ import { verifyBundle } from '../../node/bundle/verify-bundle.ts'
 import { EXIT } from '../command.ts'
 import { inputError, isSystemError } from '../input.ts'
 import type { PinSet } from '../pins.ts'
-import { count, json, lines, out, own, paint, progress, type Text, text } from '../terminal.ts'
+import { count, json, lines, out, progress, type Text, text } from '../terminal.ts'
 import { type Backing, isPinned, pinnersOf, trustLines } from '../trust-words.ts'
 import { bundleTrust } from './trust.ts'
 import {
   completenessLines,
   faultLines,
   fieldLines,
+  genuineLines,
   isOnlyDropped,
   scopeWords,
   silenceLines,
-  unanchoredLines,
 } from './words.ts'
 
 const FIRST_NAME = Buffer.from('manifest.json\0')
@@ -70,10 +70,8 @@ export async function verifyBundleFile(file: string, pins: PinSet, asJson: boole
   return verdict.outcome === 'verified' && verdict.completeness.verdict === 'complete' ? EXIT.ok : EXIT.undecided
 }
 
-const COLOURS = { verified: 'green', failed: 'red', undecided: 'yellow' } as const
-
 function report(verdict: BundleVerdict, backing: readonly Backing[]): Text {
-  const { outcome, scope, events, entries, registrations, signatures, made, origin, size, missing, anchors } = verdict
+  const { outcome, scope, events, entries, registrations, signatures, made, origin, size, anchors } = verdict
   const held = anchors.filter((anchor) => anchor.held)
   const notFinal = held.filter(({ final }) => !final).length
   const depth = notFinal > 0 ? `, ${notFinal} of them not final yet` : ''
@@ -87,11 +85,7 @@ function report(verdict: BundleVerdict, backing: readonly Backing[]): Text {
     ...faultLines(verdict),
     ...(outcome === 'failed' ? [] : [trustLines(backing)]),
     '',
-    text`${paint(['bold', COLOURS[outcome]], outcome === 'verified' ? 'GENUINE' : outcome.toUpperCase())}${whose}`,
-    ...(missing.length > 0
-      ? [own('Missing for "genuine":'), ...missing.map((each) => text`  · ${MISSING[each]}`)]
-      : []),
-    ...unanchoredLines(verdict),
+    ...genuineLines(verdict, whose),
     ...completenessLines(verdict.completeness, verdict),
     ...fieldLines(verdict),
     ...silenceLines(verdict),
@@ -99,15 +93,6 @@ function report(verdict: BundleVerdict, backing: readonly Backing[]): Text {
       ? [text`For people, signed by nobody, and not relied on: ${verdict.forPeople.map(({ name }) => name).join(', ')}`]
       : []),
   ])
-}
-
-const MISSING: Readonly<Record<BundleVerdict['missing'][number], string>> = {
-  anchor: 'an anchor',
-  chain: 'an answer from the chain',
-  source_key: 'a pinned key of each source',
-  key_time: 'anchors that tell whether a pinned key was used in its time',
-  log_key: 'a pinned key of the log',
-  contract: 'a pinned contract that the chain confirms',
 }
 
 /** On whose word the keys and the contract rest. */

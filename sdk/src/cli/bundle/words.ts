@@ -1,7 +1,7 @@
 // A verdict about a bundle in words.
 import type { BundleCompleteness, BundleFault, BundleScope, BundleVerdict } from '../../bundle/index.ts'
 import { bundleEnglish } from '../../words/index.ts'
-import { count, paint, type Text, text } from '../terminal.ts'
+import { count, own, paint, type Text, text } from '../terminal.ts'
 
 const PHRASES = bundleEnglish()
 
@@ -58,9 +58,23 @@ export function completenessLines(found: BundleCompleteness, verdict: BundleVerd
   ]
 }
 
-/** That anchors cover a part of it only. Nothing where they cover all. */
-export const unanchoredLines = ({ unanchored }: BundleVerdict): Text[] =>
-  unanchored ? [text`${paint('yellow', '!')} ${PHRASES.unanchored(unanchored)}`] : []
+const OUTCOMES = { verified: 'green', failed: 'red', undecided: 'yellow' } as const
+
+const MISSING: Readonly<Record<BundleVerdict['missing'][number], string>> = {
+  anchor: 'an anchor',
+  chain: 'an answer from the chain',
+  source_key: 'a pinned key of each source',
+  key_time: 'anchors that tell whether a pinned key was used in its time',
+  log_key: 'a pinned key of the log',
+  contract: 'a pinned contract that the chain confirms',
+}
+
+/** Whether what it holds is genuine, and what that lacks. @param whose pins it rests on */
+export const genuineLines = ({ outcome, missing, unanchored }: BundleVerdict, whose = ''): Text[] => [
+  text`${paint(['bold', OUTCOMES[outcome]], outcome === 'verified' ? 'GENUINE' : outcome.toUpperCase())}${whose}`,
+  ...(missing.length > 0 ? [own('Missing for "genuine":'), ...missing.map((each) => text`  · ${MISSING[each]}`)] : []),
+  ...(unanchored ? [text`${paint('yellow', '!')} ${PHRASES.unanchored(unanchored)}`] : []),
+]
 
 /** What events lack, and why, and which keys were used outside of their time. Nothing where there is nothing of either. */
 export function fieldLines({ fields, keysOutside }: BundleVerdict): Text[] {

@@ -43,7 +43,8 @@ export const history: Command = {
     const told = historyOf(target, events, at)
     const earlier = since === undefined ? null : historyOf(target, events, since)
     const result = { told, earlier, altered, verdict }
-    if (values.json) out(json({ ...historyJson(told, earlier), altered, completeness: verdict?.completeness ?? null }))
+    const { outcome = null, missing = null, completeness = null } = verdict ?? {}
+    if (values.json) out(json({ ...historyJson(told, earlier), altered, outcome, missing, completeness }))
     else for (const line of historyLines(result)) await outDrained(line)
     return exitOf(told, altered, verdict)
   },

@@ -11,7 +11,7 @@ import {
 import { isObject, type JsonValue } from '../../core/json.ts'
 import { sealedIn } from '../../core/sealed.ts'
 import { printTime } from '../../core/time.ts'
-import { completenessLines } from '../bundle/words.ts'
+import { completenessLines, genuineLines } from '../bundle/words.ts'
 import { count, own, type Printed, paint, type Text, text } from '../terminal.ts'
 
 /** An event with its place in the log, and how many of its digests show no field. */
@@ -66,7 +66,7 @@ export function* historyLines({ told, earlier, altered, verdict }: ToldHistory):
     yield own(
       'That these are all events of it is the service’s word; those that a policy has dropped, or whose targets were erased or have expired, are not found.',
     )
-  else for (const line of completenessLines(verdict.completeness, verdict)) yield line
+  else for (const line of [...genuineLines(verdict), ...completenessLines(verdict.completeness, verdict)]) yield line
   yield text`SHA-256 of its events: ${historyHash(steps)}`
 }
 

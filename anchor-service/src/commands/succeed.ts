@@ -4,7 +4,7 @@ import { openSigner } from '../anchor/chain/open-signer.ts'
 import { nodesOf } from '../anchor/settings.ts'
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
-import { readLastAnchor, SUCCEED } from '../ledger/read/successions.ts'
+import { readLastAnchor, readSuccessions, SUCCEED } from '../ledger/read/successions.ts'
 import type { StoredAnchor } from '../ledger/registry/anchors.ts'
 import { readRoot } from '../ledger/tree/tiles.ts'
 import { openStore } from '../open-store.ts'
@@ -13,7 +13,7 @@ import { explained } from './explained.ts'
 /**
  * `succeed`: states, with the log's key, that the contract log to which the configuration anchors succeeds one whose chain key
  * was stolen or lost. The last honest anchor is the newest one that this ledger has confirmed, whose root its own entries hash
- * to, and that the contract still holds.
+ * to, and that the contract still holds. What was stated before is not stated again.
  *
  * @param logId of the log that was left
  * @returns what to print
@@ -54,14 +54,17 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
         `The contract does not hold the anchor of ${size} entries. Wait until the chain has settled.`,
       )
     const text = `${describe(last, view.head?.size ?? 0)}\nIt is succeeded by\n  log ${to} of ${signer.address}\n  in ${target.contract} on chain ${view.chainId}\n`
-    if (!isSure)
-      throw new StartError(
-        `${text}\nNothing was changed. To state and record this: killick-anchor-service succeed ${logId} --yes`,
-      )
     const note = ledger.log.signSuccession({
       from: { ...from, size, root, time },
       to: { chainId: view.chainId, contract: target.contract, logId: target.logId ?? to },
     })
+    // A second one would say the same, and take the place of one of the few statements that are listed.
+    if ((await readSuccessions(ledger.db, ledger.log)).some((stated) => stated.note === note))
+      return `${text}\nThis is recorded already. Nothing was changed. The statement:\n\n${note}`
+    if (!isSure)
+      throw new StartError(
+        `${text}\nNothing was changed. To state and record this: killick-anchor-service succeed ${logId} --yes`,
+      )
     await ledger.record({
       action: SUCCEED,
       actor: { type: 'operator', id: 'succeed' },

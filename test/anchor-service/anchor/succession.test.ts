@@ -148,6 +148,13 @@ describe('a thief with the chain key ends the log', () => {
     expect((await world.store.ledger.head())!.size).toBe(size)
     printed = await succeed(config, old.target.logId, true)
     expect(printed).toContain('killick-succession/1')
+    const stated = (await world.store.ledger.head())!.size
+    for (const isSure of [true, false]) {
+      const again = await succeed(config, old.target.logId, isSure)
+      expect(again).toMatch(/This is recorded already. Nothing was changed./)
+      expect(printed.split('\n\n').slice(-2).join('\n\n')).toBe(again.split('\n\n').slice(-2).join('\n\n'))
+    }
+    expect((await world.store.ledger.head())!.size).toBe(stated)
     for (const wrong of [next.target.logId, `0x${'9'.repeat(64)}`, 'x'])
       await expect(succeed(config, wrong, true)).rejects.toThrow(/still anchors to|confirmed no anchor|Usage/)
   })

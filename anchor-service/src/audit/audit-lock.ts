@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { keepSession } from '../database/pool.ts'
 
 /** Which of all processes on a database audits. */
 export type Seat = {
@@ -8,7 +9,7 @@ export type Seat = {
 }
 
 /**
- * A session lock of PostgreSQL on its own connection, so it is free again when the process ends, however that ends. If the
+ * A session lock of PostgreSQL on its own connection, so it is free again when the process ends, however that ends, and a minute after it was frozen. If the
  * connection breaks unseen, two processes may audit until the next `take`, which does no harm.
  */
 export function openSeat(pool: pg.Pool): Seat {
@@ -16,8 +17,10 @@ export function openSeat(pool: pg.Pool): Seat {
   // The next query notices a broken connection.
   own.on('error', () => {})
   let client: pg.PoolClient | null = null
+  let rest = async () => {}
 
   function leave(error?: Error): void {
+    void rest()
     client?.release(error ?? true)
     client = null
   }
@@ -28,12 +31,17 @@ export function openSeat(pool: pg.Pool): Seat {
       client ??= await own.connect()
       try {
         if (hadIt) {
+          await rest()
           await client.query('select 1')
+          rest = keepSession(client)
           return true
         }
         client.on('error', () => {})
         const { rows } = await client.query(`select pg_try_advisory_lock(hashtextextended('audit', 7019321)) as mine`)
-        if (rows[0].mine) return true
+        if (rows[0].mine) {
+          rest = keepSession(client)
+          return true
+        }
         leave()
         return false
       } catch (error) {

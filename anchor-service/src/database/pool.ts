@@ -31,6 +31,13 @@ const STATEMENT_S = 60
  */
 const IDLE_S = 30
 /**
+ * How long a session may wait for its next statement, s: a lock that is held for as long as its session lasts (the audit, an erasure, a target's
+ * worker) would else be kept by a process that was frozen, and nobody would do its work. Who holds one and waits says so: `keepSession`.
+ */
+const SESSION_S = 60
+/** How often a session that is to be kept says something, ms. */
+const BEAT_MS = (1000 * SESSION_S) / 4
+/**
  * How long until an answer is given up, ms. PostgreSQL ends a statement before that; but one that has stopped, or whose machine is gone
  * without a word, would be waited for as long as the connection is taken to be open.
  */
@@ -47,7 +54,7 @@ const MEANT = `set datestyle = 'ISO'; set extra_float_digits = 1; set default_tr
 export function openPool(databaseUrl: string, hasRole: boolean, max = 10, answerMs = ANSWER_MS): pg.Pool {
   // Every query has an index to use. PostgreSQL could scan a table whose long values are stored apart (TOAST), for it takes such a
   // table to be short. And it could compile a statement that it takes for long: one that is planned for all values looks so.
-  const settings = `set timezone = 'UTC'; set statement_timeout = '${STATEMENT_S}s'; set idle_in_transaction_session_timeout = '${IDLE_S}s'; set enable_seqscan = off; set jit = off; ${MEANT}`
+  const settings = `set timezone = 'UTC'; set statement_timeout = '${STATEMENT_S}s'; set idle_in_transaction_session_timeout = '${IDLE_S}s'; set idle_session_timeout = '${SESSION_S}s'; set enable_seqscan = off; set jit = off; ${MEANT}`
   const setup = `set search_path = killick; ${settings}; ${ALIVE}; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
   const options: pg.PoolConfig & { onConnect: (client: pg.ClientBase) => Promise<void> } = {
     connectionString: databaseUrl,
@@ -66,4 +73,27 @@ export function openPool(databaseUrl: string, hasRole: boolean, max = 10, answer
   pool.on('error', () => {})
   pool.on('connect', (client) => void client.on('error', () => {}))
   return pool
+}
+
+/**
+ * Keeps a session, and its locks, while this process lives and has nothing to ask in it.
+ * @param beatMs how often it says something. Default 15,000
+ * @returns what ends that; when it resolves, the connection is free for other statements
+ */
+export function keepSession(client: pg.PoolClient, beatMs = BEAT_MS): () => Promise<void> {
+  let beat: Promise<void> | null = null
+  const timer = setInterval(() => {
+    // Who holds the session learns by its next statement that it has ended.
+    beat ??= client.query('select 1').then(
+      () => {
+        beat = null
+      },
+      () => {},
+    )
+  }, beatMs)
+  timer.unref()
+  return async () => {
+    clearInterval(timer)
+    await beat
+  }
 }

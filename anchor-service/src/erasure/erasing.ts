@@ -18,7 +18,7 @@ import {
   treeRoot,
 } from '@killick/sdk/core'
 import type pg from 'pg'
-import type { Db } from '../database/pool.ts'
+import { type Db, keepSession } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import {
@@ -172,6 +172,7 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
     const client = await pool.connect().catch(() => null)
     if (client === null) return false
     let failure: Error | undefined
+    let leave = async () => {}
     try {
       await orders?.keep()
       const { rows } = await client.query('select pg_try_advisory_lock($1) as mine', [ERASING_LOCK])
@@ -179,6 +180,7 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
         open = (await readOpenErasures(pool)).length
         return open === 0
       }
+      leave = keepSession(client)
       const altered = new Set<string>()
       for (;;) {
         const waiting = await readOpenErasures(pool)
@@ -201,6 +203,7 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
       tell(at, failure)
       return false
     } finally {
+      await leave()
       await client.query('select pg_advisory_unlock($1)', [ERASING_LOCK]).catch((error: Error) => {
         failure = error
       })

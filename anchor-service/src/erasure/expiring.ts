@@ -14,7 +14,7 @@ import {
   SYSTEM,
 } from '@killick/sdk/core'
 import type pg from 'pg'
-import type { Db } from '../database/pool.ts'
+import { type Db, keepSession } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { parseOrNull, readLines } from '../ledger/packs/read-pack.ts'
@@ -156,6 +156,7 @@ export function keepExpiring(deps: ExpiringDeps): Expiring {
   async function pass(): Promise<void> {
     const client = await pool.connect()
     let failure: Error | undefined
+    let leave = async () => {}
     try {
       const { rows } = await client.query('select pg_try_advisory_lock($1) as mine', [EXPIRING_LOCK])
       if (!rows[0].mine) {
@@ -163,6 +164,7 @@ export function keepExpiring(deps: ExpiringDeps): Expiring {
         states = new Map()
         return
       }
+      leave = keepSession(client)
       const open = await pool.query(
         `select from erasures e where policy is not null and not exists (select from erasure_ends d where d.erasure = e.log_index) limit 1`,
       )
@@ -171,6 +173,7 @@ export function keepExpiring(deps: ExpiringDeps): Expiring {
       failure = error as Error
       throw error
     } finally {
+      await leave()
       await client.query('select pg_advisory_unlock($1)', [EXPIRING_LOCK]).catch((error: Error) => {
         failure = error
       })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { isOutage } from '../../../anchor-service/src/database/outage.ts'
-import { openPool } from '../../../anchor-service/src/database/pool.ts'
+import { keepSession, openPool } from '../../../anchor-service/src/database/pool.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 
 const EXPIRES = '2027-01-12T00:00:00.000Z'
@@ -49,5 +49,30 @@ test('a peer that is gone without a word is given up by the server after a minut
   const names = ['tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count']
   const { rows } = await pool.query('select current_setting(name) as value from unnest($1::text[]) name', [names])
   expect(rows.map(({ value }) => value)).toEqual(['30', '10', '3'])
+  await pool.end()
+})
+
+test('a lock of a session that says nothing is given back, and a session that is kept says something', async () => {
+  const url = await createDatabase()
+  const pool = openPool(url, false, 3)
+  const [frozen, kept] = [await pool.connect(), await pool.connect()]
+  const { rows } = await frozen.query(`select current_setting('idle_session_timeout') as most`)
+  expect(rows).toEqual([{ most: '1min' }])
+  const lock = 'select pg_advisory_lock(1)'
+  await frozen.query(`set idle_session_timeout = '50ms'; ${lock}`)
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+  frozen.once('end', end)
+  await Promise.all([ended, pool.query(lock)])
+  const late = await frozen.query('select 1').catch((error) => error)
+  expect(isOutage(late)).toBe(true)
+
+  const { pid } = (await kept.query('select pg_backend_pid() as pid')).rows[0]
+  const leave = keepSession(kept, 5)
+  const said = `select query from pg_stat_activity where pid = ${pid}`
+  await expect.poll(() => queryAsOwner(url, said)).toEqual([{ query: 'select 1' }])
+  await leave()
+  expect((await kept.query('select 2 as free')).rows).toEqual([{ free: 2 }])
+  kept.release()
+  frozen.release(late)
   await pool.end()
 })

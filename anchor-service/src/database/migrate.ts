@@ -10,6 +10,10 @@ export const LEDGER_ROLE = 'killick_ledger'
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 const MIGRATION_LOCK = 7_019_319
+/** Longest time that the migrations of another process are waited for, ms. */
+const PATIENCE_MS = 60_000
+/** After this, PostgreSQL ends the session of a process that is frozen amid its migrations, and with it the lock. Less than `PATIENCE_MS` */
+const IDLE = '30s'
 /** Longest time until a database that takes a connection answers, ms. */
 const CONNECT_MS = 10_000
 /** The oldest PostgreSQL that has what the ledger uses: from it on a role can be granted without the right to inherit from it. */
@@ -28,23 +32,25 @@ export type MigrationReport = {
  * Brings the schema `killick` up to date: forward only, each migration once, all in one transaction, under a lock, so that
  * several processes may start together. Safe to run at every start.
  *
+ * @param patienceMs how long another process that migrates is waited for. Default 60,000
  * @throws StartError, and changes nothing, if no database can be reached, it is too old or in an encoding that cannot hold events, a
- * pooler gives each transaction another session, another program or a newer version made the schema, or a version with a different file
- * of the same name
+ * pooler gives each transaction another session, another process migrates for too long, another program or a newer version made the
+ * schema, or a version with a different file of the same name
  */
-export async function migrate(databaseUrl: string): Promise<MigrationReport> {
+export async function migrate(databaseUrl: string, patienceMs = PATIENCE_MS): Promise<MigrationReport> {
   try {
-    return await migrated(databaseUrl)
+    return await migrated(databaseUrl, patienceMs)
   } catch (error) {
     throw describeOutage(error as Error)
   }
 }
 
-async function migrated(databaseUrl: string): Promise<MigrationReport> {
+async function migrated(databaseUrl: string, patienceMs: number): Promise<MigrationReport> {
   const client = await connect(databaseUrl)
   try {
     await refuseServer(client, databaseUrl)
-    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    await client.query(`set idle_session_timeout = '${IDLE}'; set idle_in_transaction_session_timeout = '${IDLE}'`)
+    await takeTurn(client, patienceMs)
     // Before anything is made, the role too, which all databases of the server share.
     const pending = await readPending(client)
     const hasRole = await ensureRole(client)
@@ -58,11 +64,33 @@ async function migrated(databaseUrl: string): Promise<MigrationReport> {
   }
 }
 
+/** @throws StartError if another process keeps the migrations for longer than `patienceMs` */
+async function takeTurn(client: pg.Client, patienceMs: number): Promise<void> {
+  try {
+    await client.query(`set lock_timeout = ${patienceMs}`)
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    await client.query('reset lock_timeout')
+  } catch (error) {
+    if ((error as pg.DatabaseError).code !== '55P03') throw error
+    const { rows } = await client.query<{ pid: number }>(
+      `select pid from pg_locks where locktype = 'advisory' and granted and classid = 0 and objid = $1
+         and database = (select oid from pg_database where datname = current_database())`,
+      [MIGRATION_LOCK],
+    )
+    const holders = rows.map(({ pid }) => pid).join(', ') || 'which has ended'
+    throw new StartError(
+      `Another process has been migrating this database for more than ${patienceMs / 1000} s (PostgreSQL session ${holders}; pg_stat_activity says where it came from). Start again when it is done, or end it if it hangs.`,
+    )
+  }
+}
+
 async function connect(databaseUrl: string): Promise<pg.Client> {
   const client = new pg.Client({
     ...{ connectionString: databaseUrl, application_name: 'killick migrations' },
     connectionTimeoutMillis: CONNECT_MS,
   })
+  // A connection that breaks between two statements: the next one fails.
+  client.on('error', () => {})
   await client.connect()
   return client
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import pg from 'pg'
 import { describe, expect, inject, test } from 'vitest'
 import { migrate, readMigrations } from '../../../anchor-service/src/database/migrate.ts'
 import { StartError } from '../../../anchor-service/src/errors.ts'
@@ -78,6 +79,20 @@ test('a database that takes a connection and says nothing, or that it is not rea
     expect.stringMatching(/no PostgreSQL answers there \(timeout expired\)/),
   ])
 }, 30_000)
+
+test('migrations of a process that hangs are not waited for without end, and a sentence says whose they are', async () => {
+  const url = await createDatabase(true)
+  const hung = new pg.Client({ connectionString: url })
+  await hung.connect()
+  const { rows } = await hung.query('select pg_advisory_lock(7019319), pg_backend_pid() as pid')
+  const error = await migrate(url, 50).catch((reason) => reason)
+  expect(error).toBeInstanceOf(StartError)
+  expect(error.message).toMatch(
+    new RegExp(`^Another process has been migrating this database for more than 0.05 s .*session ${rows[0].pid};`),
+  )
+  await hung.end()
+  expect((await migrate(url, 10_000)).applied).toEqual([])
+})
 
 describe.skipIf(findTool('pgbouncer') === null)('behind pgbouncer', () => {
   test('a pool that changes sessions is refused before anything is made, and one that leaves them is taken', async () => {

@@ -128,6 +128,34 @@ test('a command does not wait for a transaction that another one of the same key
   await expect(deliver(chain, raw, transaction, 100)).rejects.toThrow('is used')
 })
 
+test('a command says what it waits for in vain: fees beyond what it may pay, or a block', async () => {
+  const target = await newTarget(world)
+  const { chain } = target
+  const { chainId, rpc } = world.chain
+  const sign = (max: bigint) =>
+    chain.sign(target.signer, {
+      ...{ chainId, nonce: 0, to: target.signer.address, data: '0x', gas: 21_000n, fees: { max, tip: max } },
+    })
+  const cheap = await sign(1n)
+  await expect(deliver(chain, cheap.raw, cheap.transaction, 100)).rejects.toThrow(/offers too little: .*higher fee/)
+
+  await rpc('evm_setAutomine', [false])
+  const stuck = await sign(100_000_000_000n)
+  await expect(deliver(chain, stuck.raw, stuck.transaction, 100, 100)).rejects.toThrow('is in no block')
+  await rpc('evm_setAutomine', [true])
+  await rpc('evm_mine')
+  await target.settle()
+  await rpc('hardhat_setNextBlockBaseFeePerGas', [`0x${(500n * 10n ** 9n).toString(16)}`])
+  await rpc('evm_mine')
+  const env = { ...world.env, KILLICK_CONTRACT: world.contract, KILLICK_RPC_URL: world.chain.url }
+  const offer = (config: Config) => handover(config, target.signer.address)
+  expect(await run(offer, { ...env, KILLICK_CHAIN_KEY: target.key })).toContain(
+    'asks 500 gwei for a unit of gas, and the settings allow 200 (KILLICK_MAX_FEE_GWEI)',
+  )
+  await rpc('hardhat_setNextBlockBaseFeePerGas', ['0x3b9aca00'])
+  await rpc('evm_mine')
+})
+
 describe('a signer', () => {
   const key = Wallet.createRandom().privateKey
   const { address } = new Wallet(key)

@@ -227,7 +227,9 @@ function misspelt(given: Readonly<Record<string, string | undefined>>, settings:
     const own = name.slice(PREFIX.length)
     // Some settings have the names that every service has: DATABASE_URL, PORT.
     if (settings.has(own)) return [[name, own]]
-    const meant = nearest(own, known)
+    // As other programs name what says where something is.
+    const bare = own.replace(/_(FILE|PATH|FOLDER|DIR|DIRECTORY)$/, '')
+    const meant = known.includes(bare) ? bare : nearest(own, known)
     return meant === null ? [] : [[name, PREFIX + meant]]
   })
 }

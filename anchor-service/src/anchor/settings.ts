@@ -100,7 +100,10 @@ function text(value: unknown): string | null {
 function readEntries(file: string, fault: Fault): Record<string, unknown>[] {
   try {
     const entries: unknown = JSON.parse(readFileSync(file, 'utf8'))
-    if (Array.isArray(entries) && entries.every((entry) => typeof entry === 'object' && entry !== null)) return entries
+    if (Array.isArray(entries) && entries.every((entry) => typeof entry === 'object' && entry !== null)) {
+      if (entries.length === 0) fault('KILLICK_TARGETS', 'names no target: leave it out to anchor nowhere')
+      return entries
+    }
     fault('KILLICK_TARGETS', 'must be a file with a JSON array of objects')
   } catch (error) {
     const why = (error as NodeJS.ErrnoException).code ?? 'it is not JSON'

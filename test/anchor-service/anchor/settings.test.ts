@@ -107,6 +107,7 @@ describe('all faults are named at once, without showing the key:', () => {
       [1, 2].map(() => ({ target: 'a', rpcUrl: 'http://a.example', contract: CONTRACT, chainKey: 'k' })),
       /names a target twice/,
     ],
+    ['no target', [], /KILLICK_TARGETS names no target/],
   ])('a file: %s', async (_, content, why) => {
     const KILLICK_TARGETS = await file(content)
     expect(() => loadConfig({ KILLICK_TARGETS })).toThrow(why)
@@ -132,6 +133,15 @@ describe('a variable that is no setting', () => {
     for (const each of [...meant, 'ADMIN_TOKE .* KILLICK_ADMIN_TOKEN'])
       expect(() => loadConfig(slips)).toThrow(new RegExp(`- KILLICK_${each}\\?`))
     expect(() => loadConfig(slips)).not.toThrow(/hunter2/)
+    // Each would be as if it were not set: keys made elsewhere, and one person who erases alone.
+    for (const [name, setting] of Object.entries({
+      DATA_DIR: 'DATA',
+      LOG_KEY_FILE: 'LOG_KEY',
+      ERASERS_FILE: 'ERASERS',
+    }))
+      expect(() => loadConfig({ [`KILLICK_${name}`]: '/x' })).toThrow(
+        `- KILLICK_${name} is not a setting; did you mean KILLICK_${setting}?`,
+      )
   })
 
   test('is a fault where it is a setting with a prefix that this one does not have', () => {

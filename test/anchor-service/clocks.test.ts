@@ -199,6 +199,19 @@ test('a clock that jumps brings back no session that was ended, and makes none l
   ])
 })
 
+test('a link ends by the clock of the service, as it began, and not by that of the database', async () => {
+  const { json } = await call(url, '/v1/events?limit=1')
+  const expires = new Date(Date.now() + HOUR / 2).toISOString()
+  const body = JSON.stringify({ eventId: json.events[0].id, fields: [], expires })
+  const headers = { 'content-type': 'application/json' }
+  const made = (await call(url, '/v1/shares', READER, { method: 'POST', headers, body })).json
+  const opened = async () => (await call(url, `${new URL(made.url).pathname}/proof`, null)).status
+  const told = async () => (await call(url, '/v1/shares')).json.shares.find(({ id }: { id: string }) => id === made.id)
+  expect([await opened(), (await told()).state]).toEqual([200, 'open'])
+  await setServiceClock(HOUR)
+  expect([await opened(), (await told()).state]).toEqual([410, 'expired'])
+})
+
 test('a clock that jumps neither lifts nor prolongs a rate limit', async () => {
   const statuses = async () => (await call(url, '/console/session', null, login())).status
   await expect.poll(statuses, { interval: 1 }).toBe(429)

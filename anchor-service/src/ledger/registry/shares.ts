@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Db } from '../../database/pool.ts'
 
-/** A proof link: which fields of which event it shows. `state` is the state at the time of the query. */
+/** A proof link: which fields of which event it shows. `state` is the state at the time of the query, by this process's clock. */
 export type StoredShare = {
   id: string
   /** Log index of the event that tells of the link. */
@@ -26,12 +26,10 @@ type Row = {
   expires_at: Date | null
   revoked_at: Date | null
   revocation: number | null
-  expired: boolean
 }
 
 const SELECT = `select s.log_index, s.id, s.leaf_hash, s.fields, s.created_at, s.expires_at, r.revoked_at,
-                  r.log_index as revocation,
-                  coalesce(s.expires_at <= now(), false) as expired
+                  r.log_index as revocation
                 from shares s left join share_revocations r on r.share = s.id`
 
 /**
@@ -95,6 +93,8 @@ export async function readShares(db: Db, page: LogPage): Promise<{ shares: Store
 }
 
 function toShare(row: Row): StoredShare {
+  // By the clock that the link's end was chosen by, and sessions end by; not by the database's.
+  const isOver = row.expires_at !== null && Number(row.expires_at) <= Date.now()
   return {
     id: row.id,
     logIndex: row.log_index,
@@ -104,6 +104,6 @@ function toShare(row: Row): StoredShare {
     expiresAt: row.expires_at,
     revokedAt: row.revoked_at,
     revocation: row.revocation,
-    state: row.revoked_at !== null ? 'revoked' : row.expired ? 'expired' : 'open',
+    state: row.revoked_at !== null ? 'revoked' : isOver ? 'expired' : 'open',
   }
 }

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { startCluster } from '../../../anchor-service/src/database/embedded/cluster.ts'
+import { leaveClusters, startCluster } from '../../../anchor-service/src/database/embedded/cluster.ts'
 import { cutLog } from '../../../anchor-service/src/database/embedded/server.ts'
+import { lockFile } from '../../../anchor-service/src/file-lock.ts'
 
 test('two processes may start at once on a data folder that has no cluster yet, and its log is cut', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'killick-first-start-'))
@@ -40,4 +41,17 @@ test('two processes may start at once on a data folder that has no cluster yet, 
     for (const cluster of clusters) await cluster.close()
     await rm(folder, { recursive: true, force: true })
   }
+})
+
+test('a process that hangs while it makes the cluster is not waited for without end', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'killick-first-start-'))
+  const release = lockFile(join(folder, 'postgres.lock'))!
+  await expect(startCluster(folder, {}, 50)).rejects.toThrow(
+    `Another process has been making the PostgreSQL of ${folder} for more than 0.05 s.`,
+  )
+  // Nor does it keep a start that a signal ends.
+  const waiting = startCluster(folder)
+  await Promise.all([expect(waiting).rejects.toThrow('aborted'), leaveClusters()])
+  release()
+  await rm(folder, { recursive: true })
 })

@@ -37,6 +37,8 @@ const USERS_LOCK = 7_019_318
 const LISTEN_MS = 10_000
 /** How often to look whether another process has made the cluster, ms. */
 const MAKING_MS = 200
+/** How long another process may take to make the cluster, ms: some seconds are usual, on the slowest machines half a minute. */
+const MADE_MS = 120_000
 /** How often to look at the size of the server's log, ms. */
 const LOG_MS = 60_000
 /** Time between two attempts to start a server that went down, ms. */
@@ -44,9 +46,13 @@ const REVIVE_MS = 2_000
 
 /** Those that this process has begun to use. */
 const used: Promise<Cluster>[] = []
+/** Cuts off the starts that wait for another process. */
+let leaving = new AbortController()
 
 /** Leaves every cluster that this process uses, for one that a signal ends: the server is in a session of its own, and would go on. */
 export async function leaveClusters(): Promise<void> {
+  leaving.abort()
+  leaving = new AbortController()
   for (const cluster of used)
     await cluster.then(
       ({ close }) => close(),
@@ -63,15 +69,19 @@ export async function leaveClusters(): Promise<void> {
  * at the same address until it runs.
  *
  * @param dataFolder made if missing; the cluster is its `postgres`, port and password are in `postgres.json` (0600)
+ * @param madeMs how long to wait for another process that makes the cluster. Default 120,000
  * @throws StartError with a sentence that says what to do
  */
-export function startCluster(dataFolder: string, hooks: ClusterHooks = {}): Promise<Cluster> {
-  const cluster = enterCluster(dataFolder, hooks)
+export function startCluster(dataFolder: string, hooks: ClusterHooks = {}, madeMs = MADE_MS): Promise<Cluster> {
+  const cluster = enterCluster(dataFolder, hooks, { madeMs, signal: leaving.signal })
   used.push(cluster)
   return cluster
 }
 
-async function enterCluster(dataFolder: string, hooks: ClusterHooks): Promise<Cluster> {
+/** How long another process may take to make the cluster, ms, and what ends the wait before. */
+type Patience = { madeMs: number; signal: AbortSignal }
+
+async function enterCluster(dataFolder: string, hooks: ClusterHooks, patience: Patience): Promise<Cluster> {
   const folder = resolve(dataFolder)
   const binaries = await findBinaries()
   const data = join(folder, 'postgres')
@@ -82,7 +92,7 @@ async function enterCluster(dataFolder: string, hooks: ClusterHooks): Promise<Cl
   })
   const runAs = await whoRuns([data, binaries.postgres])
   const place = { folder, data, binaries, runAs }
-  const credentials = (await readCluster(folder, data)) ?? (await makeAlone(place))
+  const credentials = (await readCluster(folder, data)) ?? (await makeAlone(place, patience))
   const tell = (reason: string) => hooks.down?.(reason)
   const port = await ensureRunning(place, credentials, { mayMove: true, tell })
   const url = (database: string) => `postgres://${USER}:${credentials.password}@127.0.0.1:${port}/${database}`
@@ -150,9 +160,10 @@ async function enterCluster(dataFolder: string, hooks: ClusterHooks): Promise<Cl
   }
 }
 
-/** Makes the cluster, or waits for another process on this data folder to have made it. */
-async function makeAlone(place: ClusterPlace): Promise<Credentials> {
+/** Makes the cluster, or waits for another process on this data folder to have made it. @throws StartError if that takes too long */
+async function makeAlone(place: ClusterPlace, { madeMs, signal }: Patience): Promise<Credentials> {
   const { folder, data } = place
+  const began = performance.now()
   for (;;) {
     const release = lockFile(join(folder, 'postgres.lock'))
     try {
@@ -160,7 +171,11 @@ async function makeAlone(place: ClusterPlace): Promise<Credentials> {
     } finally {
       release?.()
     }
-    await sleep(MAKING_MS)
+    if (performance.now() - began > madeMs)
+      throw new StartError(
+        `Another process has been making the PostgreSQL of ${folder} for more than ${madeMs / 1000} s. Start again when it is done, or end it if it hangs.`,
+      )
+    await sleep(MAKING_MS, undefined, { signal })
   }
 }
 

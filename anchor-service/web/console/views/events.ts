@@ -2,9 +2,9 @@
 import type { SourceAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { ApiError, api, type ListedEvent } from '../api.ts'
+import { type AlteredEvent, ApiError, api, type ListedEvent } from '../api.ts'
 import { isDay, presets, type Span, timesOf } from '../days.ts'
-import { EVENT_HEADS, empty, eventRow, moreButton, table, view } from '../parts.ts'
+import { EVENT_HEADS, empty, eventRow, faultOf, moreButton, table, view } from '../parts.ts'
 import { bundleButton } from './bundles.ts'
 
 const FILTERS = {
@@ -35,7 +35,7 @@ echo '{"action":"hello","actor":{"type":"user","id":"me"},"targets":[]}' |
 export async function events(search: URLSearchParams, signal: AbortSignal): Promise<HTMLElement> {
   const terms = new URLSearchParams(
     [...search]
-      .filter(([name]) => name in FILTERS)
+      .filter(([name]) => Object.hasOwn(FILTERS, name))
       .flatMap(([name, value]) => (value.trim() ? [[name, value.trim()]] : [])),
   )
   const withOwn = search.has('own') || terms.get('source') === OWN
@@ -51,6 +51,39 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
     if (!(error instanceof ApiError) || error.status !== 400) throw error
     return view('Events', asking, h('p', { class: 'bad note', role: 'alert' }, said(error.message)))
   }
+  let list = listOf(first, asked, terms.size > 0)
+  const live: Live = {
+    async begin() {
+      const page = await api<Page>(`/v1/events?${asked}`)
+      if (list.join(page)) return
+      const fresh = listOf(page, asked, terms.size > 0)
+      list.all.replaceWith(fresh.all)
+      list = fresh
+    },
+    show: (event) => list.show(event),
+  }
+  const own = !withOwn && [
+    h(
+      'p',
+      { class: 'note' },
+      'Left out: what the ledger recorded itself, such as anchors and sign-ins. ',
+      h('a', { href: hrefWith(terms, true) }, 'Show that too'),
+    ),
+  ]
+  return view('Events', asking, tools(terms, asked, live, signal), list.all, ...(own || []))
+}
+
+/** `begin` adds what the list lacks until now, so that nothing lacks between what stands in it and what comes; `show` adds what comes. */
+type Live = { begin(): Promise<void>; show(event: ListedEvent): void }
+
+type List = Pick<Live, 'show'> & {
+  all: HTMLElement
+  /** Puts above it what it lacks of a newer page; false: there may be more between them, so it cannot. */
+  join(page: Page): boolean
+}
+
+/** What a search found. `show` puts an event above it, unless it is there. */
+function listOf(first: Page, asked: URLSearchParams, isNarrowed: boolean): List {
   const rows = table(
     EVENT_HEADS,
     first.events.map((event) => eventRow(event)),
@@ -62,16 +95,25 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
     body.append(...page.events.map((event) => eventRow(event)))
     return page.next
   })
-  const nothing =
-    terms.size > 0
-      ? empty(
-          'Nothing matches this search.',
-          'Terms must match exactly, but for invoice.*, and nothing is found by what was erased or has expired, or by the contents of what a retention policy has dropped. Take one away, or widen the time.',
-        )
-      : empty('No events yet.', 'Make a key, register it, and record the first event:', START)
+  const nothing = isNarrowed
+    ? empty(
+        'Nothing matches this search.',
+        'Terms must match exactly, but for invoice.*, and nothing is found by what was erased or has expired, or by the contents of what a retention policy has dropped. Take one away, or widen the time.',
+      )
+    : empty('No events yet.', 'Make a key, register it, and record the first event:', START)
   nothing.hidden = first.events.length > 0
   rows.hidden = first.events.length === 0
+  const cut = h(
+    'p',
+    { class: 'note', hidden: true },
+    `Live, only the newest ${MAX_LIVE_ROWS} stay in this list. Search again for older ones.`,
+  )
+  /** The newest of them. */
+  const known = new Set(first.events.map(nameOf))
   const show = (event: ListedEvent) => {
+    if (known.has(nameOf(event))) return
+    known.add(nameOf(event))
+    if (known.size > 2 * MAX_LIVE_ROWS) known.delete(known.values().next().value!)
     nothing.hidden = true
     rows.hidden = false
     body.prepend(eventRow(event))
@@ -81,21 +123,17 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
     more.hidden = true
     cut.hidden = false
   }
-  const cut = h(
-    'p',
-    { class: 'note', hidden: true },
-    `Live, only the newest ${MAX_LIVE_ROWS} stay in this list. Search again for older ones.`,
-  )
-  const own = !withOwn && [
-    h(
-      'p',
-      { class: 'note' },
-      'Left out: what the ledger recorded itself, such as anchors and sign-ins. ',
-      h('a', { href: hrefWith(terms, true) }, 'Show that too'),
-    ),
-  ]
-  return view('Events', asking, tools(terms, asked, show, signal), nothing, rows, more, cut, ...(own || []))
+  const join = ({ events, next }: Page) => {
+    const fresh = events.filter((event) => !known.has(nameOf(event)))
+    if (fresh.length === events.length && next !== null) return false
+    for (const event of fresh.reverse()) show(event)
+    return true
+  }
+  return { all: h('div', {}, nothing, rows, more, cut), show, join }
 }
+
+/** What no other event is called. */
+const nameOf = (event: ListedEvent): string => event.leafHash ?? String((event as AlteredEvent).number)
 
 const hrefWith = (terms: URLSearchParams, withOwn: boolean): string =>
   `#/events?${new URLSearchParams([...terms, ...(withOwn ? [['own', '1']] : [])])}`
@@ -195,12 +233,7 @@ function sourceNames(): HTMLElement {
 }
 
 /** What can be done with a search and what it found: followed, kept, and saved as a file. */
-function tools(
-  terms: URLSearchParams,
-  asked: URLSearchParams,
-  show: (event: ListedEvent) => void,
-  signal: AbortSignal,
-): HTMLElement {
+function tools(terms: URLSearchParams, asked: URLSearchParams, live: Live, signal: AbortSignal): HTMLElement {
   const box = h('input', { type: 'checkbox', id: 'live' })
   const state = h('span', { class: 'note', role: 'status' })
   let source: EventSource | null = null
@@ -212,22 +245,38 @@ function tools(
   box.addEventListener('change', () => {
     stop()
     if (!box.checked) return
-    source = new EventSource(`/v1/events/live?${asked}`)
-    source.onopen = () => {
-      state.textContent = 'New events appear as they are accepted.'
-    }
-    source.onerror = () => {
-      // A browser gives up what was refused, and tries again what broke off.
-      if (source?.readyState !== EventSource.CLOSED) {
-        state.textContent = 'The connection was lost; trying again.'
-        return
-      }
+    const opened = new EventSource(`/v1/events/live?${asked}`)
+    source = opened
+    const fail = (why: string) => {
       stop()
       box.checked = false
-      state.textContent = 'No longer live: the service refused the connection. Switch it on to try again.'
+      state.textContent = `No longer live: ${why} Switch it on to try again.`
     }
-    source.onmessage = ({ data }) => {
-      show(JSON.parse(data as string) as ListedEvent)
+    /** What comes while the list is read anew; null: that is over, and a connection after this one goes on where this one ended. */
+    let early: ListedEvent[] | null = []
+    let beginning: Promise<void> | null = null
+    opened.onopen = async () => {
+      try {
+        beginning ??= live.begin()
+        await beginning
+      } catch (error) {
+        if (source === opened) fail(faultOf(error))
+        return
+      }
+      if (source !== opened) return
+      for (const event of early ?? []) live.show(event)
+      early = null
+      state.textContent = 'New events appear as they are accepted.'
+    }
+    opened.onerror = () => {
+      // A browser gives up what was refused, and tries again what broke off.
+      if (opened.readyState === EventSource.CLOSED) fail('the service refused the connection.')
+      else state.textContent = 'The connection was lost; trying again.'
+    }
+    opened.onmessage = ({ data }) => {
+      const event = JSON.parse(data as string) as ListedEvent
+      if (early === null) live.show(event)
+      else early.push(event)
     }
   })
   signal.addEventListener('abort', stop)

@@ -119,6 +119,24 @@ describe.skipIf(!browserAvailable())('the console says what is wrong', () => {
     }
   })
 
+  test('and names the view that was asked for last, in whatever order answers come', async () => {
+    const { page, complaints } = await signIn('Equivocations')
+    const asked = page.waitForRequest(/\/console\/session/)
+    let letThrough = () => {}
+    const held = new Promise<void>((resolve) => {
+      letThrough = resolve
+    })
+    await page.route(/\/console\/session/, async (route) => held.then(() => route.continue()), { times: 1 })
+    await page.click('nav a:text("Sources")')
+    await asked
+    await open(page, 'Health')
+    const late = page.waitForResponse(/\/console\/session/)
+    letThrough()
+    await (await late).finished()
+    expect(await page.evaluate('document.querySelector("[aria-current]").textContent')).toBe('Health')
+    expect(complaints).toEqual([])
+  })
+
   test('of a session that ended in the middle of a form, which keeps what was typed', async () => {
     const { page, complaints } = await signIn('Events')
     await page.goto(`${service.url}/console/#/events?source=killick`)

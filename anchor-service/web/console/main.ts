@@ -146,7 +146,8 @@ async function within(
   signal: AbortSignal,
 ): Promise<HTMLElement> {
   const { role, origin } = await api<SessionAnswer>('/console/session')
-  header(origin, role, SECTIONS[name] ?? (name || 'home'))
+  // Answers come in any order: above stands the view that was asked for last.
+  if (!signal.aborted) header(origin, role, SECTIONS[name] ?? (name || 'home'))
   if (role === null) return login(() => void show(), refusal)
   if (refusal === '') return make(name, rest, search, signal)
   return view(

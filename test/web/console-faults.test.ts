@@ -81,6 +81,43 @@ describe.skipIf(!browserAvailable())('the console says what is wrong', () => {
       await page.locator('[data-tone=bad]:has-text("The service does not answer")').waitFor()
       await page.unrouteAll()
     }
+    await page.goto(service.url)
+    await page.locator('[data-tone]:not([data-tone=bad])').waitFor()
+    await page.route(service.url, () => {})
+    await page.clock.runFor(20_000)
+    await page.locator('[data-tone=bad]:has-text("The service does not answer")').waitFor()
+    expect(complaints).toEqual([])
+  })
+
+  test('of a service that is asked and says nothing', async () => {
+    const { page, complaints } = await signIn('Equivocations')
+    const hold = async () => {
+      let letThrough = () => {}
+      const held = new Promise<void>((resolve) => {
+        letThrough = resolve
+      })
+      await page.route(/\/v1\/|\/readyz/, (route) => held.then(() => route.continue()).catch(() => {}))
+      return letThrough
+    }
+    await page.clock.install()
+    await open(page, 'Health')
+    const letThrough = await hold()
+    await page.clock.runFor(20_000)
+    await page.locator('[role=alert]:has-text("may have changed since. The service has not answered since.")').waitFor()
+    await page.click('nav a:text("Sources")')
+    await page.locator('h1:text("Waiting for the service")').waitFor()
+    expect(await violations(page)).toEqual([])
+    letThrough()
+    await page.locator('h1:text("Sources")').waitFor()
+    // Two minutes, as a test may wait.
+    await page.evaluate(
+      'AbortSignal.timeout = ((timeout) => (ms) => timeout.call(AbortSignal, ms / 80))(AbortSignal.timeout)',
+    )
+    const letGo = await hold()
+    await page.click('nav a:text("Health")')
+    await page.locator('h1:text("Waiting for the service")').waitFor()
+    await page.locator('[role=alert]:has-text("The service has not answered for two minutes.")').waitFor()
+    letGo()
     expect(complaints).toEqual([])
   })
 

@@ -13,16 +13,26 @@ export class ApiError extends Error {
   }
 }
 
+/** Longer than the service itself waits for its database. ms */
+const ANSWER_MS = 120_000
+
 /**
  * The text of what the service answered.
- * @throws ApiError with the service's code; `unreachable` where it gave no answer
+ * @throws ApiError with the service's code; `unreachable` where it gave no answer, or none within two minutes
  */
 export async function apiText(path: string, method = 'GET', body?: object): Promise<string> {
+  // Of a machine that is gone without a word a browser waits for ever.
+  const signal = AbortSignal.timeout(ANSWER_MS)
   const unreachable = () => {
-    throw new ApiError(0, 'unreachable', 'The service cannot be reached.')
+    const late = method === 'GET' ? '' : ' What it was asked to do may be done even so.'
+    throw new ApiError(
+      0,
+      'unreachable',
+      signal.aborted ? `The service has not answered for two minutes.${late}` : 'The service cannot be reached.',
+    )
   }
   const response = await fetch(path, {
-    method,
+    ...{ method, signal },
     // No other site can make a browser send this header, so the session alone is not enough to change anything.
     headers: { 'x-killick-console': '1', ...(body && { 'content-type': 'application/json' }) },
     ...(body && { body: JSON.stringify(body) }),

@@ -63,6 +63,9 @@ const place = h('main', {})
 document.getElementById('console')!.replaceChildren(top, place)
 let leave = new AbortController()
 
+/** After this long what still stands there would be taken for what was asked for. ms */
+const SOON_MS = 1_000
+
 /** Which entry of the browser's list of where it was is shown, by the state that it carries. */
 let entry = ''
 /** For each entry that was left, how far down one was, and how many pages had been added to its list. */
@@ -115,11 +118,13 @@ async function show(refusal = ''): Promise<void> {
   leave.abort()
   leave = new AbortController()
   const { signal } = leave
-  left.set(entry, { top: scrollY, pages: pagesIn(place) })
+  if (place.firstChild !== waiting) left.set(entry, { top: scrollY, pages: pagesIn(place) })
+  const late = setTimeout(() => signal.aborted || wait(), SOON_MS)
   const [path = '', search = ''] = location.hash.replace(/^#\/?/, '').split('?')
   const [name = '', ...rest] = path.split('/')
   if (name === 'sign-in') return signIn(rest[0] ?? '')
   const made = await within(name, rest, new URLSearchParams(search), refusal, signal).catch((error) => failed(error))
+  clearTimeout(late)
   if (signal.aborted) return
   place.replaceChildren(made)
   const before = entry
@@ -128,6 +133,19 @@ async function show(refusal = ''): Promise<void> {
   document.title = `${made.querySelector('h1')!.textContent} · Killick console`
   made.querySelector('h1')!.focus({ preventScroll: true })
   if (before !== '' && before !== entry) await comeTo(made, signal)
+}
+
+/** Stands where a view takes long to come. */
+const waiting = view(
+  'Waiting for the service',
+  h('p', {}, 'What was asked for is shown here once it answers.'),
+  h('p', {}, h('button', { type: 'button', onclick: () => void show() }, 'Ask again')),
+)
+
+function wait(): void {
+  place.replaceChildren(waiting)
+  // Whoever stood in what is gone now is told; whoever stands above stays there.
+  if (document.activeElement === document.body) waiting.querySelector('h1')!.focus({ preventScroll: true })
 }
 
 /** A view that was opened from the end of a long one begins at its own beginning. Whoever goes back finds it as it was left. */

@@ -9,6 +9,8 @@ import { plural } from '../shared/words.ts'
 import { type AlteredEvent, ApiError, type ListedEvent, type ReadableEvent } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
+/** After this long without an answer what stands there is called old. ms */
+const OLD_MS = 10_000
 
 /** @param title in several parts where some of them are somebody else's words */
 export function view(title: string | readonly Child[], ...children: Child[]): HTMLElement {
@@ -117,8 +119,8 @@ export function list(entries: Record<string, Child>): HTMLElement {
 }
 
 /**
- * Looked at anew every few seconds; drawn anew only when something has changed, so that nobody loses their place. Where a look fails,
- * what stands there is said to be old.
+ * Looked at anew every few seconds, one look at a time; drawn anew only when something has changed, so that nobody loses their place.
+ * Where a look fails or takes long, what stands there is said to be old.
  */
 export async function watched<T>(
   read: () => Promise<T>,
@@ -131,7 +133,10 @@ export async function watched<T>(
   const all = h('div', {}, old, place)
   let shown = ''
   let lookedAt = ''
+  /** When the look began that is not over, ms; null: none. */
+  let began: number | null = null
   const look = async () => {
+    const at = new Date().toISOString()
     const state = await read()
     const text = JSON.stringify(state)
     if (text !== shown) {
@@ -142,19 +147,25 @@ export async function watched<T>(
       shown = text
       if (focused) fresh.querySelector<HTMLElement>(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true })
     }
-    lookedAt = new Date().toISOString()
+    lookedAt = at
     old.hidden = true
   }
+  const tell = (why: string) => {
+    const told = `What is below is of ${lookedAt.slice(11, 19)} UTC, and may have changed since. ${why}`
+    if (!old.hidden && old.textContent === told) return
+    old.textContent = told
+    old.hidden = false
+  }
   await look()
-  const timer = setInterval(() => {
-    if (signal.aborted) clearInterval(timer)
-    else
-      void look().catch((error) => {
-        const told = `What is below is of ${lookedAt.slice(11, 19)} UTC, and may have changed since. ${faultOf(error)}`
-        if (!old.hidden && old.textContent === told) return
-        old.textContent = told
-        old.hidden = false
-      })
+  const timer = setInterval(async () => {
+    if (signal.aborted) return clearInterval(timer)
+    if (began !== null) {
+      if (performance.now() - began > OLD_MS) tell('The service has not answered since.')
+      return
+    }
+    began = performance.now()
+    await look().catch((error) => tell(faultOf(error)))
+    began = null
   }, everyMs)
   return all
 }

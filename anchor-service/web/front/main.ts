@@ -76,9 +76,13 @@ function draw({ status, isPrivate, log, origin, version, vkey }: FrontAnswer): v
 }
 
 let drawn = ''
+let asking = new AbortController()
 async function look(): Promise<void> {
+  // What has not come until the next look is no answer.
+  asking.abort()
+  asking = new AbortController()
   try {
-    const answer = await fetch('/', { headers: { accept: 'application/json' } })
+    const answer = await fetch('/', { headers: { accept: 'application/json' }, signal: asking.signal })
     if (!answer.ok) throw new Error(`answered ${answer.status}`)
     const text = await answer.text()
     // Drawn anew only when something has changed, so that nobody loses their place.

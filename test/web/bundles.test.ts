@@ -106,6 +106,28 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     return watched
   }
 
+  /** While one is made, its row is drawn anew with every look. */
+  async function keepsTheKeyboard(page: Page): Promise<void> {
+    const { bundles } = (await call(service.url, '/v1/bundles')).json
+    let entries = 0
+    await page.route(/\/v1\/bundles$/, (route) => {
+      const making = { ...bundles[0], state: 'running', of: 1_000, entries: ++entries, sha256: null, removedAt: null }
+      return route.fulfill({ json: { bundles: [making, ...bundles.slice(1)] } })
+    })
+    await page.locator('button:text("Give up")').focus()
+    const seen = entries
+    await expect.poll(() => entries).toBeGreaterThan(seen + 1)
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('Give up')
+    await page.locator('button:text("Give up")').hover()
+    await page.mouse.down()
+    const pressed = entries
+    await expect.poll(() => entries).toBeGreaterThan(pressed + 1)
+    const gaveUp = page.waitForRequest((request) => request.method() === 'DELETE')
+    await page.mouse.up()
+    await gaveUp
+    await page.unrouteAll()
+  }
+
   test('the console asks for one of a search, a source and a stream, shows how far they are, and gives them away', {
     timeout: 120_000,
   }, async () => {
@@ -140,6 +162,7 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     await row.locator('button:text("Remove")').click()
     await row.locator('button:text("Remove for good?")').click()
     await row.waitFor({ state: 'detached' })
+    await keepsTheKeyboard(page)
     await page.setViewportSize({ width: 320, height: 640 })
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320)
     if (PICTURES) await page.screenshot({ path: join(PICTURES, 'console-bundles-phone.png') })

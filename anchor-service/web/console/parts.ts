@@ -140,12 +140,14 @@ export async function watched<T>(
     const state = await read()
     const text = JSON.stringify(state)
     if (text !== shown) {
+      // A button that is gone when it is let go does nothing: the next look will do.
+      if (place.querySelector(':active') !== null) return
       const fresh = h('div', {}, ...draw(state))
-      const focused = place.contains(document.activeElement) ? document.activeElement?.getAttribute('href') : null
+      const focused = place.querySelector(':focus')
       place.replaceWith(fresh)
       place = fresh
       shown = text
-      if (focused) fresh.querySelector<HTMLElement>(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true })
+      if (focused) findAgain(fresh, focused)?.focus({ preventScroll: true })
     }
     lookedAt = at
     old.hidden = true
@@ -168,6 +170,13 @@ export async function watched<T>(
     began = null
   }, everyMs)
   return all
+}
+
+/** What does the same in what was drawn anew: by its id, or by where it leads. */
+function findAgain(fresh: HTMLElement, gone: Element): HTMLElement | null {
+  const href = gone.getAttribute('href')
+  if (gone.id !== '') return fresh.querySelector(`#${CSS.escape(gone.id)}`)
+  return href === null ? null : fresh.querySelector(`a[href="${CSS.escape(href)}"]`)
 }
 
 export const count = (n: number): string => n.toLocaleString('en')

@@ -61,7 +61,11 @@ type Act = (work: () => Promise<unknown>) => () => Promise<void>
 
 function bundleRow(job: BundleAnswer, sure: Set<string>, act: Act): HTMLElement {
   const { id, askedAt, conditions, events, state } = job
-  const remove = h('button', { type: 'button', class: 'small' }, sure.has(id) ? 'Remove for good?' : 'Remove')
+  const remove = h(
+    'button',
+    { type: 'button', class: 'small', id: `remove-${id}` },
+    sure.has(id) ? 'Remove for good?' : 'Remove',
+  )
   remove.addEventListener('click', async () => {
     if (state === 'done' && !sure.has(id)) {
       sure.add(id)
@@ -73,7 +77,10 @@ function bundleRow(job: BundleAnswer, sure: Set<string>, act: Act): HTMLElement 
   if (state !== 'done') remove.textContent = state === 'failed' ? 'Remove' : 'Give up'
   const again = h(
     'button',
-    { type: 'button', class: 'small', onclick: act(() => api('/v1/bundles', 'POST', { ...conditions, again: true })) },
+    {
+      ...{ type: 'button', class: 'small', id: `again-${id}` },
+      onclick: act(() => api('/v1/bundles', 'POST', { ...conditions, again: true })),
+    },
     'Make again',
   )
   const isOver = state === 'done' || state === 'failed'
@@ -130,11 +137,13 @@ function stateOf({ state, entries, of, error, startedAt }: BundleAnswer): HTMLEl
 
 function fileOf({ id, state, bytes, sha256, removedAt }: BundleAnswer): HTMLElement {
   if (state !== 'done' || sha256 === null) return h('span', { class: 'note' }, bytes > 0 ? sizeOf(bytes) : '')
+  const sum = copyable(sha256, 'SHA-256')
+  sum.querySelector('button')!.id = `sum-${id}`
   return h(
     'span',
     { class: 'file' },
     h('a', { class: 'button small', href: `/v1/bundles/${id}/file`, download: '' }, `Download, ${sizeOf(bytes)}`),
-    h('span', { class: 'note below' }, 'SHA-256 ', copyable(sha256, 'SHA-256')),
+    h('span', { class: 'note below' }, 'SHA-256 ', sum),
     removedAt !== null && h('span', { class: 'note below' }, `kept until ${removedAt.slice(0, 10)}`),
   )
 }

@@ -477,15 +477,19 @@ describe('the console', () => {
       await page.uncheck('#show-outcome')
       await page.locator('text=The page will say that the outcome is not shown').waitFor()
       await page.check('#show-outcome')
-      await page.click('button:text("Make a link")')
+      const made = async () => (await call(service.url, '/v1/shares')).json.shares.length
+      const before = await made()
+      await page.dblclick('button:text("Make a link")')
       const link = (await page.locator('form [role=status] code').textContent())!
       const shown = parseEvent(parseProof(await (await fetch(`${link}/proof`)).text()).event)
       expect(Object.keys(shown.fields).sort()).toEqual(['action', 'occurredAt', 'outcome', 'targets'])
       await page.click('nav a:text("Links")')
-      await page.click('tbody tr:first-child button')
+      // A double click is one: it made one link, and confirms nothing.
+      await page.dblclick('tbody tr:first-child button')
       await page.click('button:text("Withdraw for good?")')
       await page.locator('tbody tr:first-child .revoked').waitFor()
       expect((await fetch(`${link}/proof`)).status).toBe(410)
+      expect(await made()).toBe(before + 1)
       expect(complaints).toEqual([])
     })
 

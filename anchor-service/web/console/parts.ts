@@ -113,6 +113,27 @@ export function moreButton(label: string, next: string | null, load: (cursor: st
   return all
 }
 
+/** Whether this click is the second of a double click: it was meant for what the first one did, and confirms nothing. */
+export const isSecondHalf = (click: Event): boolean => (click as MouseEvent).detail > 1
+
+/** A form's work, once at a time: who sends it again while it is under way, or by a double click, means it once. */
+export function sending(work: () => Promise<void>): { onsubmit(event: Event): void; onclick(event: Event): void } {
+  let isBusy = false
+  return {
+    onsubmit(event) {
+      event.preventDefault()
+      if (isBusy) return
+      isBusy = true
+      void work().finally(() => {
+        isBusy = false
+      })
+    },
+    onclick(event) {
+      if (isSecondHalf(event) && (event.target as Element).closest('[type=submit]')) event.preventDefault()
+    },
+  }
+}
+
 export function list(entries: Record<string, Child>): HTMLElement {
   const known = Object.entries(entries).filter(([, value]) => value !== null && value !== undefined && value !== false)
   return h('dl', {}, ...known.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]))

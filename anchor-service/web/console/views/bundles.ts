@@ -3,7 +3,7 @@ import type { BundleAnswer } from '../../../src/http/answers.ts'
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { api } from '../api.ts'
-import { count, empty, faultOf, labelled, row, table, view, watched, when } from '../parts.ts'
+import { count, empty, faultOf, isSecondHalf, labelled, row, table, view, watched, when } from '../parts.ts'
 
 const HEADS = ['Asked for (UTC)', 'What', 'State', 'Events', 'File', '']
 const LOOK_EVERY_MS = 1_000
@@ -16,7 +16,8 @@ export async function bundles(search: URLSearchParams, signal: AbortSignal): Pro
   const shown = search.get('shown')
   /** Those that were asked once whether they should go. */
   const sure = new Set<string>()
-  const act = (work: () => Promise<unknown>) => async () => {
+  const act = (work: () => Promise<unknown>) => async (event?: Event) => {
+    if (event && isSecondHalf(event)) return
     alert.hidden = true
     try {
       await work()
@@ -57,7 +58,7 @@ export async function bundles(search: URLSearchParams, signal: AbortSignal): Pro
   )
 }
 
-type Act = (work: () => Promise<unknown>) => () => Promise<void>
+type Act = (work: () => Promise<unknown>) => (event?: Event) => Promise<void>
 
 function bundleRow(job: BundleAnswer, sure: Set<string>, act: Act): HTMLElement {
   const { id, askedAt, conditions, events, state } = job
@@ -66,7 +67,8 @@ function bundleRow(job: BundleAnswer, sure: Set<string>, act: Act): HTMLElement 
     { type: 'button', class: 'small', id: `remove-${id}` },
     sure.has(id) ? 'Remove for good?' : 'Remove',
   )
-  remove.addEventListener('click', async () => {
+  remove.addEventListener('click', async (event) => {
+    if (isSecondHalf(event)) return
     if (state === 'done' && !sure.has(id)) {
       sure.add(id)
       remove.textContent = 'Remove for good?'

@@ -21,6 +21,7 @@ import {
   isDropped,
   isSealed,
   list,
+  sending,
   table,
   view,
   when,
@@ -290,8 +291,7 @@ function shareForm(current: ReadableEvent): HTMLElement {
   for (const box of boxes) box.addEventListener('change', look)
   const expires = h('input', { type: 'date', id: 'expires' })
   const answer = h('p', { role: 'status' })
-  const submit = async (submitted: Event) => {
-    submitted.preventDefault()
+  const make = async () => {
     const fields = boxes.filter(({ checked }) => checked).map(({ name }) => name)
     try {
       const body = {
@@ -310,7 +310,7 @@ function shareForm(current: ReadableEvent): HTMLElement {
   }
   return h(
     'form',
-    { onsubmit: submit },
+    sending(make),
     h(
       'fieldset',
       {},

@@ -1,14 +1,13 @@
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { ApiError, api } from '../api.ts'
-import { view } from '../parts.ts'
+import { sending, view } from '../parts.ts'
 
 /** @param refusal - Why a link did not sign in, where one was tried. */
 export function login(done: () => void, refusal = ''): HTMLElement {
   const token = h('input', { id: 'token', type: 'password', autocomplete: 'current-password', required: true })
   const answer = h('p', { role: 'alert', class: 'bad note' }, said(refusal))
-  const submit = async (event: Event) => {
-    event.preventDefault()
+  const signIn = async () => {
     try {
       await api('/console/session', 'POST', { token: token.value.trim() })
       done()
@@ -28,7 +27,7 @@ export function login(done: () => void, refusal = ''): HTMLElement {
     ),
     h(
       'form',
-      { class: 'login', onsubmit: submit },
+      { class: 'login', ...sending(signIn) },
       h('label', { for: 'token' }, 'Token'),
       token,
       h('button', { type: 'submit', class: 'primary' }, 'Sign in'),

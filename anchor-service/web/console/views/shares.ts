@@ -2,7 +2,7 @@ import type { ShareAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { api } from '../api.ts'
-import { empty, faultOf, labelled, moreButton, row, table, view, when } from '../parts.ts'
+import { empty, faultOf, isSecondHalf, labelled, moreButton, row, table, view, when } from '../parts.ts'
 
 const HEADS = ['Made (UTC)', 'State', 'Shows', 'Until', 'Event', 'Withdraw']
 
@@ -38,7 +38,8 @@ function line(share: ShareAnswer): HTMLElement {
   const button = h('button', { type: 'button' }, 'Withdraw')
   const alert = h('span', { class: 'bad note', role: 'alert' })
   let isSure = false
-  button.addEventListener('click', async () => {
+  button.addEventListener('click', async (event) => {
+    if (isSecondHalf(event)) return
     if (!isSure) {
       isSure = true
       button.textContent = 'Withdraw for good?'

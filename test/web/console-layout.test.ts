@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AuditLog, generateKey, openAuditLog, publicJwk } from '@killick/sdk'
+import type { JsonObject } from '@killick/sdk/core'
 import { folderSubjectKeys, sealing } from '@killick/sdk/sealing'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -85,11 +86,12 @@ describe.skipIf(!browserAvailable())('in the console', () => {
     expect(heads.slice(1, 4)).toEqual(['"State: "', '"Shows: "', '"Until: "'])
   })
 
-  test.each([1280, 360])(
-    'a change has its before and after in sight, however long its path, %i pixels wide',
+  test.each([1280, 320])(
+    'a change has its before and after in sight, however long its path and deep what is beside it, %i pixels wide',
     async (width) => {
       const changes = [{ path: `/${'part'.repeat(100)}`, before: 'paid'.repeat(100), after: 'owed'.repeat(100) }]
-      await audit.record({ ...INVOICE, action: 'amend', changes })
+      const deep = Array.from({ length: 26 }).reduce<JsonObject>((inner, _, i) => ({ [`level${i}`]: inner }), {})
+      await audit.record({ ...INVOICE, action: 'amend', changes, metadata: { deep } })
       await audit.flush()
       const page = await events(width)
       await page.locator('tbody tr:has-text("amend") td a').first().click()
@@ -97,6 +99,7 @@ describe.skipIf(!browserAvailable())('in the console', () => {
       await table.waitFor()
       const hidden = () => table.evaluate((all) => all.scrollWidth - all.clientWidth)
       expect(await hidden()).toBe(0)
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
       await page.emulateMedia({ media: 'print' })
       expect(await hidden()).toBe(0)
     },

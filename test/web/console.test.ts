@@ -588,10 +588,29 @@ describe('the console', () => {
       ])
       expect(await page.innerText('section > dl')).toContain(told.sha256)
       expect(await violations(page)).toEqual([])
-      // Its state after another step, beside the first; both stand in the address.
+      // Its state after another step, beside the first; both stand in the address. While an answer is waited for, nothing else is
+      // asked, and the title is that of the state below it.
+      const asked: string[] = []
+      let letThrough = () => {}
+      const held = new Promise<void>((resolve) => {
+        letThrough = resolve
+      })
+      await page.route(/\/v1\/history\/.*at=/, async (route) => {
+        asked.push(route.request().url())
+        await held
+        await route.continue()
+      })
       await page.locator('#version').focus()
       await page.keyboard.press('ArrowLeft')
+      await expect.poll(() => asked.length).toBe(1)
       await page.keyboard.press('ArrowLeft')
+      await page.keyboard.press('ArrowLeft')
+      await page.keyboard.press('ArrowRight')
+      expect(await page.locator('h2').first().innerText()).toContain('Its state now')
+      expect((await members())[0]).toEqual(['/status', 'sent', 'ada', 'step 4'])
+      letThrough()
+      await page.locator('h2:text("Its state after step 2 of 4")').waitFor()
+      expect(asked).toHaveLength(2)
       await expect.poll(async () => (await members())[0]).toEqual(['/status', 'paid', 'ben', 'step 2'])
       await page.selectOption('#beside', '1')
       await page.locator('h2:text("From step 1 to step 2")').waitFor()

@@ -160,35 +160,50 @@ function states({ path, steps, rows, numbers, newest, search }: Shown): HTMLElem
   const on = h('button', { type: 'button', 'aria-label': 'One step on' }, '›')
   const title = h('h2', {})
   const place = h('div', { 'aria-live': 'polite' })
-  let asked = 0
-  const show = async () => {
-    const [at, from] = [Number(slider.value), Number(beside.value)]
-    const mine = ++asked
-    mark(rows, at)
-    back.disabled = at === 1
-    on.disabled = at === last
-    slider.setAttribute('aria-valuetext', `after step ${at} of ${last}`)
+  const name = (at: number) =>
     title.replaceChildren(
       at === last ? 'Its state now' : `Its state after step ${at} of ${last}`,
       ', as far as changes tell it',
     )
-    keepInAddress({ at: at === last ? null : steps[at - 1]!.id, from: from === 0 ? null : steps[from - 1]!.id })
+  const tell = async (at: number, from: number): Promise<HTMLElement[]> => {
     try {
       const told = at === last && from === 0 ? { ...newest, difference: null } : await ask(path, steps, at, from)
-      if (mine !== asked) return
-      place.replaceChildren(stateOf(told, numbers), ...differenceOf(told.difference, from, at))
+      return [stateOf(told, numbers), ...differenceOf(told.difference, from, at)]
     } catch (error) {
-      if (mine === asked) place.replaceChildren(h('p', { role: 'alert' }, said(faultOf(error))))
+      return [h('p', { role: 'alert' }, said(faultOf(error)))]
     }
+  }
+  const chosenNow = () => [Number(slider.value), Number(beside.value)] as const
+  let isAsking = false
+  /** One question at a time: what is drawn along a long history would ask hundreds. The title is that of what stands below it. */
+  const draw = async () => {
+    if (isAsking) return
+    isAsking = true
+    const [at, from] = chosenNow()
+    const told = await tell(at, from)
+    isAsking = false
+    name(at)
+    place.replaceChildren(...told)
+    if (String(chosenNow()) !== String([at, from])) await draw()
+  }
+  const show = () => {
+    const [at, from] = chosenNow()
+    mark(rows, at)
+    back.disabled = at === 1
+    on.disabled = at === last
+    slider.setAttribute('aria-valuetext', `after step ${at} of ${last}`)
+    keepInAddress({ at: at === last ? null : steps[at - 1]!.id, from: from === 0 ? null : steps[from - 1]!.id })
+    void draw()
   }
   const move = (by: number) => {
     slider.value = String(Number(slider.value) + by)
-    void show()
+    show()
   }
   back.addEventListener('click', () => move(-1))
   on.addEventListener('click', () => move(1))
-  for (const input of [slider, beside]) input.addEventListener('input', () => void show())
-  void show()
+  for (const input of [slider, beside]) input.addEventListener('input', show)
+  name(Number(slider.value))
+  show()
   return h(
     'div',
     {},

@@ -490,6 +490,16 @@ describe('the console', () => {
       await page.locator('tbody tr:first-child .revoked').waitFor()
       expect((await fetch(`${link}/proof`)).status).toBe(410)
       expect(await made()).toBe(before + 1)
+      // One that lacks among others of its stream is not called one that never came.
+      await page.route(/\/events\?seq=4$/, async (route) => {
+        const response = await route.fetch()
+        const { events } = (await response.json()) as { events: { seq: number }[] }
+        await route.fulfill({ response, json: { events: events.filter(({ seq }) => seq !== 4) } })
+      })
+      await page.goto(`${service.url}/console/#/event/billing-api/${audit.status.stream}/4`)
+      await page.locator('[role=alert]:has-text("The ledger no longer holds event 4 of this stream.")').waitFor()
+      expect(await page.locator('[aria-label=Neighbours] tbody tr').count()).toBe(6)
+      expect(await violations(page)).toEqual([])
       expect(complaints).toEqual([])
     })
 

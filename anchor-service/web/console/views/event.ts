@@ -31,8 +31,19 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
   const path = `/v1/streams/${source}/${stream}/events?seq=${seq}`
   const { events } = await api<{ events: ListedEvent[] }>(path)
   const current = events.find((candidate) => candidate.seq === Number(seq))
-  if (current === undefined)
-    return view('Event', empty('There is no such event.', 'It may not have been accepted yet.'))
+  if (current === undefined) {
+    // Streams have no gaps: what comes before an event that is there was accepted.
+    const wasThere = events.some((other) => (other.seq ?? -1) > Number(seq))
+    return wasThere
+      ? view('Event', gone(Number(seq)), ...neighbours(events, null))
+      : view(
+          'Event',
+          empty(
+            'There is no such event.',
+            'It may not have been accepted yet, or somebody has taken it out of the database: then the audit fails.',
+          ),
+        )
+  }
   if (current.error) return view('Event', altered(current), ...neighbours(events, current))
   const session = sessionOf(current)
   const { action: _, actor, targets, outcome: __, occurredAt, changes: changed, ...others } = current.fields
@@ -229,7 +240,22 @@ export async function proofOf({ leafHash }: Pick<ReadableEvent, 'leafHash'>): Pr
   }
 }
 
-function neighbours(events: readonly ListedEvent[], current: ListedEvent): HTMLElement[] {
+function gone(seq: number): HTMLElement {
+  return h(
+    'div',
+    { class: 'empty', role: 'alert' },
+    h('p', {}, h('strong', {}, `The ledger no longer holds event ${count(seq)} of this stream.`)),
+    h(
+      'p',
+      {},
+      'It was accepted, as events after it are there: somebody has taken it out of the database since. ',
+      h('a', { href: '#/audit' }, 'The audit'),
+      ' tells what else is wrong.',
+    ),
+  )
+}
+
+function neighbours(events: readonly ListedEvent[], current: ListedEvent | null): HTMLElement[] {
   const rows = events.map((each) => eventRow(each, each === current))
   return [h('h2', {}, 'Before and after it in its stream'), table(EVENT_HEADS, rows, 'Neighbours')]
 }

@@ -45,7 +45,7 @@ export async function streams(search: URLSearchParams): Promise<HTMLElement> {
     h(
       'p',
       { class: 'note' },
-      'No stream here has a gap: a batch is accepted only where its stream ends. What a source has not sent cannot be seen from here; look for a source that has been silent for longer than it should be, or let it promise how often it is heard: killick register --heartbeat. A stream that its recorder has ended is not silent.',
+      'No stream was accepted with a gap: a batch is taken only where its stream ends. That all of it is still there, the audit tells. What a source has not sent cannot be seen from here; look for a source that has been silent for longer than it should be, or let it promise how often it is heard: killick register --heartbeat. A stream that its recorder has ended is not silent.',
     ),
     first.streams.length === 0 ? empty('No stream yet.', 'A source begins one with its first batch.') : rows,
     more,

@@ -655,7 +655,8 @@ describe('the console', () => {
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
       await page.goto(`${service.url}/console/#/history/order/nobody`)
       await page.locator('text=No event is found that names it').waitFor()
-      for (const damaged of ['history/order/100%', 'sessions/%', 'nowhere']) {
+      const waysUp = ['event/..\\..\\..\\v1\\log?x=/a/0', 'history/order/..', 'event/%2E%2e/a/0']
+      for (const damaged of ['history/order/100%', 'sessions/%', 'nowhere', ...waysUp]) {
         await page.goto(`${service.url}/console/#/${damaged}`)
         await page.reload()
         await page.locator('text=There is no such view').waitFor()

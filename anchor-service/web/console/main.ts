@@ -184,6 +184,11 @@ function failed(error: unknown, title = 'That did not work'): HTMLElement {
   )
 }
 
+const nothing = () => view('Nothing here', empty('There is no such view.', 'Choose one above.'))
+
+/** A browser takes such a part of a path for a way up, so something else would be asked for. */
+const leadsUp = (part: string) => part.includes('\\') || /^(?:\.|%2e){1,2}$/i.test(part)
+
 async function make(
   name: string,
   rest: readonly string[],
@@ -191,16 +196,15 @@ async function make(
   signal: AbortSignal,
 ): Promise<HTMLElement> {
   try {
+    if (rest.some(leadsUp)) return nothing()
     if (name === 'event') return await event(rest)
     if (name === 'history') return await thing(rest, search)
     if (name === 'sessions') return await session(rest, signal)
     const known = Object.hasOwn(VIEWS, name || 'home') ? VIEWS[(name || 'home') as keyof typeof VIEWS] : null
-    return known === null
-      ? view('Nothing here', empty('There is no such view.', 'Choose one above.'))
-      : await known(search, signal)
+    return known === null ? nothing() : await known(search, signal)
   } catch (error) {
     // A % in the address that begins no escape.
-    if (error instanceof URIError) return view('Nothing here', empty('There is no such view.', 'Choose one above.'))
+    if (error instanceof URIError) return nothing()
     throw error
   }
 }

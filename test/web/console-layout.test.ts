@@ -196,5 +196,17 @@ describe.skipIf(!browserAvailable())('in the console', () => {
     await page.goForward()
     await page.locator('h1:has-text("did")').waitFor()
     await expect.poll(() => page.evaluate('scrollY')).toBe(0)
+    // Also from what never came.
+    await page.goBack()
+    await expect.poll(() => page.evaluate('scrollY')).toBe(top)
+    await page.route(/\/v1\/streams\//, () => {})
+    await rows
+      .nth(all - 2)
+      .locator('a')
+      .click()
+    await page.locator('h1:text("Waiting for the service")').waitFor()
+    await page.goBack()
+    await expect.poll(() => rows.count()).toBe(all)
+    await expect.poll(() => page.evaluate('scrollY')).toBe(top)
   })
 })

@@ -126,13 +126,15 @@ async function show(refusal = ''): Promise<void> {
   const made = await within(name, rest, new URLSearchParams(search), refusal, signal).catch((error) => failed(error))
   clearTimeout(late)
   if (signal.aborted) return
+  // What waits in place of a view has lost its place, also of the entry that was shown before.
+  const isLost = place.firstChild === waiting
   place.replaceChildren(made)
   const before = entry
   entry = typeof history.state === 'string' ? history.state : `${performance.timeOrigin} ${left.size}`
   history.replaceState(entry, '')
   document.title = `${made.querySelector('h1')!.textContent} · Killick console`
   made.querySelector('h1')!.focus({ preventScroll: true })
-  if (before !== '' && before !== entry) await comeTo(made, signal)
+  if (before !== '' && (before !== entry || isLost)) await comeTo(made, signal)
 }
 
 /** Stands where a view takes long to come. */

@@ -559,6 +559,11 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(await stateOf(page)).toBe('not-asked')
       expect(await page.getAttribute('.banner', 'data-trust')).not.toBe('word')
       expect(await page.innerText('.trust')).toContain('none of it counts: Member "logKeys" again at character')
+      // A web server that has no such file may answer with a page of its own.
+      await context.route('**/trust.json', (route) => route.fulfill({ body: '<!doctype html><title>Home</title>' }))
+      await page.reload()
+      expect(await stateOf(page)).toBe('not-asked')
+      expect(await page.innerText('.trust')).not.toContain('counts')
       const doubled = buildPage(join(folder, 'doubled'), { alone: true, trust: '{"logKeys":[],"logKeys":[]}' })
       await expect(doubled).rejects.toThrow('Member "logKeys" again')
     })

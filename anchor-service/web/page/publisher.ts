@@ -14,7 +14,8 @@ export async function readPublisher(url: string): Promise<Publisher> {
   } catch {
     return null
   }
-  return readOrRefuse(text)
+  // Some servers answer with a page where there is no file.
+  return /^\s*</.test(text) ? null : readOrRefuse(text)
 }
 
 /** What the page itself holds of its publisher's word, so that it needs no server: a data block, written by the export. */

@@ -73,11 +73,14 @@ function filesIn(folder: string) {
     }
   }
 
-  /** Whether the file is there, as long as it was made. */
+  /** Whether the file is there, as long as it was made. What a disk cannot tell just now is an error, and not gone. */
   const hasFile = ({ id, bytes }: BundleJob): Promise<boolean> =>
     stat(filePath(id)).then(
       ({ size }) => size === bytes,
-      () => false,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error
+        return false
+      },
     )
 
   return {

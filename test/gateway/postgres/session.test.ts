@@ -129,6 +129,8 @@ beforeAll(async () => {
       "alter subscription none connection 'host=db user=''a b'' password=do-not-record port=1'",
       "alter subscription none connection 'postgres://a:do-not-record@db/x'",
       "select 'app.password', 'none' = 'a password', 'and then', password = 'x'",
+      // Looked at in every way in which spaces can be shared out, this would take hours.
+      `select none where ${'a=          '.repeat(12)}password = x`,
     ])
       await client.query(text).catch(() => {})
   }, as('secrets'))
@@ -244,6 +246,7 @@ test('a password in a statement is removed before anything is signed', () => {
     "alter subscription none connection 'host=db user=''a b'' [redacted:sql-password] port=1'",
     "alter subscription none connection 'postgres://a:[redacted:sql-password]@db/x'",
     "select 'app.password', 'none' = 'a password', 'and then', password = 'x'",
+    expect.stringMatching(/ password = x$/),
   ])
   expect(JSON.stringify(all.map(({ fields }) => fields))).not.toContain('do-not-record')
 })

@@ -128,7 +128,11 @@ async function startOn(
     res.once('finish', () => connection.end())
     take(req, res)
   })
-  server.on('upgrade', (req, socket, head) => handlers.upgrade(req, socket as Socket, head))
+  server.on('upgrade', (req, socket, head) => {
+    // Node listens no more, and it may fail before its turn has come, or while its beginning is recorded.
+    socket.on('error', () => {})
+    handlers.upgrade(req, socket as Socket, head)
+  })
   server.on('clientError', (error, socket) => {
     const code = refusePeer(error, socket as Socket)
     if (code !== null) handlers.refused(code)

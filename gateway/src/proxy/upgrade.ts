@@ -36,8 +36,6 @@ export async function upgrade(
 ): Promise<void> {
   const { metrics } = parts
   const start = performance.now()
-  // It may fail while the beginning is recorded.
-  socket.on('error', () => {})
   const res = new ServerResponse(req)
   try {
     if (isBusy) throw new HttpRefusal('http_busy')

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startNode } from '../../support/processes.ts'
 import { begin, configure, eventsIn, find, raw, serve, sha256 } from './support.ts'
 
@@ -91,6 +91,29 @@ test('what comes in one piece with the heads of a handshake goes on, both ways',
   expect(await raw(it.url, `${head}early`)).toMatch(/\r\n\r\nfirst:early$/)
   const [end] = find(await it.events(), 'http.session.end')
   expect(end.http).toMatchObject({ state: 'ended', fromClient: { bytes: 5 }, fromUpstream: { bytes: 11 } })
+})
+
+test('a client that is gone while its wish for a websocket waits for its turn ends nothing else', async () => {
+  let socket: Socket | undefined
+  const slow = await serve((req, res) => {
+    if (req.url !== '/slow') return void res.end('here')
+    res.once('close', () => socket!.emit('cancelled'))
+    socket!.resetAndDestroy()
+  })
+  const it = await begin(slow.url)
+  const faults: unknown[] = []
+  const note = (error: unknown) => faults.push(error)
+  process.prependListener('uncaughtException', note)
+  onTestFinished(() => void process.off('uncaughtException', note))
+  const { hostname, port, host } = new URL(it.url)
+  socket = connect(Number(port), hostname)
+  socket.write(
+    `GET /slow HTTP/1.1\r\nHost: ${host}\r\n\r\nGET /ws/a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+  )
+  await once(socket, 'cancelled')
+  expect(await (await fetch(it.url)).text()).toBe('here')
+  expect(faults).toEqual([])
+  slow.close()
 })
 
 test('what is no websocket in the end: an answer goes back as it is, and a dead server is said', async () => {

@@ -185,11 +185,13 @@ export class Capture {
   }
 
   async #confirmNow(): Promise<void> {
-    const { notes } = this.#parts
+    const { notes, slotFrom } = this.#parts
     const isIdle = this.delivery.underWay === 0 && !this.transactions.isOpen && this.#queue.length === 0
     const all = isIdle && this.delivery.failure === null ? this.#received : 0n
     const durable = this.delivery.end > all ? this.delivery.end : all
-    const lsn = this.transactions.isSure ? durable : 0n
+    // While the server reads its log again it may be at a lower place than its slot, which some versions then move back.
+    const reached = durable > slotFrom ? durable : slotFrom
+    const lsn = this.transactions.isSure ? reached : 0n
     if (lsn > notes.confirmed) await notes.confirm(lsn)
     this.#replication.confirm(lsn)
     // Where nothing more comes, nobody asks for room, and nobody else would notice.

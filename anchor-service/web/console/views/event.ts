@@ -32,8 +32,8 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
   const { events } = await api<{ events: ListedEvent[] }>(path)
   const current = events.find((candidate) => candidate.seq === Number(seq))
   if (current === undefined) {
-    // Streams have no gaps: what comes before an event that is there was accepted.
-    const wasThere = events.some((other) => (other.seq ?? -1) > Number(seq))
+    // Streams have no gaps: what comes before an event that is there was accepted. Half a place is none.
+    const wasThere = /^\d+$/.test(seq!) && events.some((other) => (other.seq ?? -1) > Number(seq))
     return wasThere
       ? view('Event', gone(Number(seq)), ...neighbours(events, null))
       : view(

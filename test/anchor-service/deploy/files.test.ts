@@ -38,6 +38,25 @@ test('image: runs as nobody in particular, writes to its volume, and is asked fo
   expect(file).toMatch(new RegExp(`^VOLUME ${env.KILLICK_DATA}$`, 'm'))
 })
 
+test('what a checkout holds beside the sources, passwords and keys too, goes neither into git nor to a build', async () => {
+  const secret = ['anchor-service/deploy/.env', 'anchor-service/deploy/anchoring.env', 'data/keys/log.json']
+  expect(
+    execFileSync('git', ['check-ignore', ...secret], { cwd: root, encoding: 'utf8' })
+      .trim()
+      .split('\n'),
+  ).toEqual(secret)
+  const [all, ...taken] = (await readFile(join(root, '.dockerignore'), 'utf8'))
+    .trim()
+    .split('\n')
+    .filter((line) => !line.startsWith('#'))
+  expect(all).toBe('*')
+  const copied = (await read('Containerfile')).matchAll(/^COPY (?!--from)(.*) \S+$/gm)
+  const sources = [...copied].flatMap(([, names]) => names!.split(' '))
+  const packages = ['anchor-service', 'gateway']
+  const each = sources.flatMap((name) => packages.map((own) => name.replace(/\$\{PACKAGE\}/, own)))
+  expect(taken.toSorted()).toEqual([...new Set(each)].map((name) => `!${name}`).toSorted())
+})
+
 test('compose: the settings are real, and the service keeps its data and nothing else', async () => {
   const { services, volumes } = parse(await read('compose.yaml'))
   const service = services['anchor-service']

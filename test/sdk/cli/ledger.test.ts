@@ -180,6 +180,7 @@ describe('verify', () => {
     for (const [args, missing] of cases) {
       const { code, out } = await killick(['verify', proofFile, ...args])
       expect(out).toMatch(missing)
+      expect(out.includes('To ask a node of the chain: --rpc <url>')).toBe(!args.includes('--rpc'))
       expect(out).toMatch(/^UNDECIDED(?!.*pinned by you)/m)
       expect(out).toMatch(/’s word|not checked/)
       expect(out).toContain('– skipped')

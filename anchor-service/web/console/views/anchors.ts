@@ -125,7 +125,7 @@ function chart(
       legend: { show: false },
       cursor: { show: false },
       axes: [
-        { ...axis, space: 110, values: (_, times) => times.map(clock) },
+        { ...axis, space: 110, values: (_, times, __, ___, step) => times.map((time) => clock(time, step)) },
         {
           ...axis,
           size: 64,
@@ -142,8 +142,11 @@ function chart(
 }
 
 const short = (value: number) => value.toLocaleString('en', { maximumSignificantDigits: 4 })
-/** Month, day and time, UTC. */
-const clock = (seconds: number) => new Date(seconds * 1000).toISOString().slice(5, 16).replace('T', ' ')
+/** Month, day and time, UTC; the time with its seconds where marks are less than a minute apart. */
+const clock = (seconds: number, step: number) => {
+  const iso = new Date(seconds * 1000).toISOString()
+  return step < 60 ? iso.slice(11, 19) : iso.slice(5, 16).replace('T', ' ')
+}
 
 /** A canvas does not know light-dark(); an element does. */
 function probe(colour: string): string {

@@ -246,6 +246,11 @@ describe('found events', () => {
       expect((await ask(`format=csv&${wrong}`)).json, wrong).toMatchObject({ status: 400, code: 'request_invalid' })
   })
 
+  test('are refused over HTTP/1.0, where one that breaks off looks whole', async () => {
+    const text = await allOf(await openSocket('/v1/events/export?source=crm&format=csv&limit=1', '1.0'))
+    expect(text).toMatch(/^HTTP\/1\.1 400 [\s\S]*"code":"request_invalid"[\s\S]*proxy_http_version 1\.1/)
+  })
+
   test('break off once the session that asked for them has ended', async () => {
     const login = { method: 'POST', headers: { 'content-type': 'application/json' }, body: `{"token":"${READER}"}` }
     const cookie = (await call(service.url, '/console/session', null, login)).headers.get('set-cookie')!.split(';')[0]!

@@ -79,12 +79,18 @@ export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps
         produces: ['text/csv', 'application/x-ndjson'],
         summary: 'Found events as a file: CSV, or NDJSON with the proof of each; the export is itself recorded',
         description:
-          'Newest first, however many there are. An answer that breaks off has no last chunk, so that programs tell it from a whole one (curl ends with 18). The header `killick-next` says before the first byte what follows the answer: `end` where nothing does, else the `cursor` of the next part. Parts one behind another are the whole file; what is recorded meanwhile is in none of them.',
+          'Newest first, however many there are. An answer that breaks off has no last chunk, so that programs tell it from a whole one (curl ends with 18). HTTP/1.0 has no chunks, so a request in it is refused. The header `killick-next` says before the first byte what follows the answer: `end` where nothing does, else the `cursor` of the next part. Parts one behind another are the whole file; what is recorded meanwhile is in none of them.',
         querystring: ExportQuery,
         response: any,
       },
     },
     async (request, reply) => {
+      // There the end of the connection ends an answer, and so does a process that is killed.
+      if (request.raw.httpVersion === '1.0')
+        throw new Refusal(
+          'request_invalid',
+          'Over HTTP/1.0 an export that breaks off looks whole. Ask over HTTP/1.1; of a proxy in between: have it ask so (nginx: proxy_http_version 1.1).',
+        )
       const { format, limit, cursor, export: whole, ...conditions } = request.query
       const query = parseConditions(conditions)
       const before = EVENT_CURSOR.parse(cursor)

@@ -1,4 +1,4 @@
-// Checks an export: each line by itself, with as much in memory as one line needs.
+// Checks an export: each line by itself. In memory are one line, and the hash of each event.
 import { isDeepStrictEqual } from 'node:util'
 import { KillickError } from '../core/errors.ts'
 import { isObject, type JsonObject } from '../core/json.ts'
@@ -26,10 +26,10 @@ type Told = {
 }
 
 /** Members of an exported line that the proof says too, and that must agree with it. */
-const SAID_TWICE = ['id', 'leafHash', 'source', 'stream', 'seq', 'recordedAt', 'fields'] as const
+const SAID_TWICE = ['id', 'leafHash', 'source', 'stream', 'seq', 'recordedAt', 'logIndex', 'fields'] as const
 /** Members that stand beside the event, and say nothing about it that anybody could rely on. */
 const BESIDE = new Set<string>([
-  ...[...SAID_TWICE, 'logIndex', 'missing', 'erased', 'expired', 'number', 'error', 'token', 'proof'],
+  ...[...SAID_TWICE, 'missing', 'erased', 'expired', 'number', 'error', 'token', 'proof'],
 ])
 
 /** Different grounds that verdicts of one export rest on, at most; a ledger has few. */
@@ -46,9 +46,12 @@ export async function verifyLines(
   const tally: Record<Outcome, number> = { verified: 0, undecided: 0, failed: 0, unreadable: 0 }
   const grounds = new Map<string, { backing: Backing[]; events: number }>()
   const unchecked = new Set<string>()
+  const seen = new Set<string>()
+  let repeated = 0
   for await (const line of input) {
-    const { told, backing } = await judgeLine(line, asked, judge, unchecked)
+    const { told, backing, repeats } = await judgeLine(line, asked, judge, unchecked, seen)
     tally[told.outcome] += 1
+    if (repeats) repeated += 1
     if (backing) {
       const key = JSON.stringify(backing)
       const ground = grounds.get(key)
@@ -58,7 +61,7 @@ export async function verifyLines(
     out(asJson ? jsonLine(told) : report(told))
   }
   const total = Object.values(tally).reduce((sum, n) => sum + n, 0)
-  if (asJson) out(jsonLine({ events: total, ...tally, uncheckedMembers: [...unchecked] }))
+  if (asJson) out(jsonLine({ events: total, ...tally, repeated, uncheckedMembers: [...unchecked] }))
   else {
     const each = [...grounds.values()].flatMap(({ backing, events }) => [
       ...(grounds.size > 1 ? [text`${count(events, 'event')}:`] : []),
@@ -66,7 +69,10 @@ export async function verifyLines(
     ])
     const sums = (Object.keys(tally) as Outcome[]).filter((outcome) => tally[outcome] > 0)
     const words = sums.map((outcome) => `${tally[outcome].toLocaleString('en')} ${outcome}`).join(', ')
-    out(linesOf(['', ...each, '', text`${count(total, 'event')}: ${paint(['bold', colourOf(tally)], words)}`]))
+    const sum = text`${count(total, 'event')}: ${paint(['bold', colourOf(tally)], words)}`
+    // What was done once must not count as done twice.
+    const again = `${count(repeated, 'line')} of these ${repeated === 1 ? 'repeats' : 'repeat'} the event of a line before`
+    out(linesOf(['', ...each, '', sum, ...(repeated > 0 ? [paint('yellow', again)] : [])]))
   }
   if (unchecked.size > 0) err(`No proof covers what the lines say in: ${[...unchecked].join(', ')}`)
   if (tally.failed > 0) return EXIT.failed
@@ -79,7 +85,8 @@ async function judgeLine(
   nodes: readonly ChainNode[],
   judge: Judge,
   unchecked: Set<string>,
-): Promise<{ told: Told; backing?: Backing[] }> {
+  seen: Set<string>,
+): Promise<{ told: Told; backing?: Backing[]; repeats?: boolean }> {
   const { number, value } = line
   if (value === null) return { told: { line: number, outcome: 'unreadable', why: [line.fault] } }
   const isBare = value.format === 'killick-proof/1'
@@ -99,7 +106,9 @@ async function judgeLine(
   }
   const { verdict, backing } = await judge(proof, nodes)
   const { event } = verdict
-  const differs = isBare || event === null ? [] : differences(value, event)
+  const differs = isBare || event === null ? [] : differences(value, { ...event, logIndex: proof.log.index })
+  const repeats = event !== null && seen.has(event.leafHash)
+  if (event) seen.add(event.leafHash)
   const { checks, missing } = inWords(verdict)
   const failed = checks.filter(({ status }) => status === 'failed').map(({ title, detail }) => `${title}: ${detail}`)
   const action = event?.fields.action
@@ -107,9 +116,14 @@ async function judgeLine(
     ...{ line: number, outcome: differs.length > 0 ? ('failed' as const) : verdict.outcome, level: verdict.level },
     ...(event ? { id: event.id } : shown),
     ...(typeof action === 'string' && { action }),
-    why: [...differs.map((name) => `the line says another ${name} than its proof`), ...failed, ...missing],
+    why: [
+      ...differs.map((name) => `the line says another ${name} than its proof`),
+      ...(repeats ? ['a line before has this event too'] : []),
+      ...failed,
+      ...missing,
+    ],
   }
-  return { told, ...(told.outcome !== 'failed' && { backing }) }
+  return { told, ...(told.outcome !== 'failed' && { backing }), repeats }
 }
 
 /** Why the ledger gave no proof of an event, which nobody has signed. */
@@ -119,8 +133,10 @@ const unproven = (code: string): string =>
     : `the ledger gave no proof: ${code}`
 
 /** Members of the line that say something else than its proof. */
-const differences = (line: JsonObject, event: NonNullable<Verdict['event']>): string[] =>
-  SAID_TWICE.filter((name) => line[name] !== undefined && !isSame(line[name], event[name]))
+const differences = (
+  line: JsonObject,
+  event: { readonly [Member in (typeof SAID_TWICE)[number]]: unknown },
+): string[] => SAID_TWICE.filter((name) => line[name] !== undefined && !isSame(line[name], event[name]))
 
 /** Whether both are the same JSON. A recorder may have written -0, which whoever prints the line prints as 0. */
 const isSame = (a: unknown, b: unknown): boolean =>

@@ -573,7 +573,8 @@ describe('in a project', () => {
       expect(lines.slice(0, 3).map(({ outcome, id }) => [outcome, id])).toEqual(
         ids.toReversed().map((id) => ['verified', id]),
       )
-      expect(lines[3]).toEqual({ events: 3, verified: 3, undecided: 0, failed: 0, unreadable: 0, uncheckedMembers: [] })
+      const none = { undecided: 0, failed: 0, unreadable: 0, repeated: 0, uncheckedMembers: [] }
+      expect(lines[3]).toEqual({ events: 3, verified: 3, ...none })
       // Proofs alone, one a line, are taken too.
       const proofs = text
         .trim()
@@ -589,13 +590,14 @@ describe('in a project', () => {
         .split('\n')
         .map((line) => JSON.parse(line))
       const print = (changed: unknown[]) => changed.map((row) => JSON.stringify(row)).join('\n')
-      const changes: [(row: { fields: object }) => unknown, RegExp, string][] = [
+      const changes: [(row: { fields: object; logIndex: number }) => unknown, RegExp, string][] = [
         [
           (row) => ({ ...row, fields: { ...row.fields, outcome: 'success', action: 'nothing' } }),
           /another fields than its proof/,
           'failed',
         ],
         [(row) => ({ ...row, recordedAt: '2020-01-01T00:00:00.000Z' }), /another recordedAt/, 'failed'],
+        [(row) => ({ ...row, logIndex: row.logIndex + 1 }), /another logIndex than/, 'failed'],
         [(row) => ({ ...row, proof: rows[0].proof }), /another id than/, 'failed'],
         [
           (row) => ({ ...row, proof: null, error: { code: 'event_unreadable', detail: 'x' } }),
@@ -615,6 +617,18 @@ describe('in a project', () => {
       }
       const more = await verify(print(rows.map((row) => ({ ...row, outcome: 'denied' }))))
       expect(more).toMatchObject({ code: 0, err: 'No proof covers what the lines say in: outcome\n' })
+    })
+
+    test('with a line twice says that it is one event', async () => {
+      const text = readFileSync(file('events.ndjson'), 'utf8')
+      const [line] = text.split('\n')
+      const run = await verify(`${text}${line}\n`)
+      expect(told(run).slice(-2)).toMatchObject([
+        { outcome: 'verified', id: ids.at(-1), why: ['a line before has this event too'] },
+        { events: 4, verified: 4, repeated: 1 },
+      ])
+      const people = await killick(['verify', file('changed.ndjson')], { cwd })
+      expect(people.out).toMatch(/^4 events: 4 verified\n1 line of these repeats the event of a line before$/m)
     })
 
     test('is not overwritten, and a CSV has the same events', async () => {

@@ -127,7 +127,7 @@ ${bold('Three things to click first')}
                   how the log stands, the API with a form to try it, and the ways on
 
 ${bold('The proof file')}  ${shown(proofFile)}
-${bold('Your project')}    npx killick init --url ${service.url} --token-file ${quote(resolve(config.dataFolder, 'keys/admin.token'))}
+${bold('Your project')}    npx -p @killick/sdk killick init --url ${service.url} --token-file ${quote(resolve(config.dataFolder, 'keys/admin.token'))}
 ${bold('Check it again')}  ${killick} ${verify.map(quote).join(' ')}
 ${bold('Search')}          curl -H 'Authorization: Bearer ${service.tokens.reader}' '${service.url}/v1/events?limit=5'
 ${bold('The log')}         curl ${service.url}/checkpoint

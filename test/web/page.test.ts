@@ -133,7 +133,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
     test('says how to check it without us, with everything filled in', async () => {
       const command = await page.innerText('.command code')
       const [log] = ledger.trust.logs as { contract: string; logId: string }[]
-      expect(command).toMatch(/^npx killick verify [0-9a-f-]{36}\.killick\.json /)
+      expect(command).toMatch(/^npx -p @killick\/sdk killick verify [0-9a-f-]{36}\.killick\.json /)
       for (const pin of [log!.contract, log!.logId, ledger.trust.logKeys[0]!, chain.url, "'billing-api={"])
         expect(command).toContain(pin)
       const href = await page.getAttribute('.alone a', 'href')
@@ -142,10 +142,10 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
 
     test('the command it gives makes the same check', async () => {
       const command = await page.innerText('.command code')
-      const file = join(folder, command.split(' ')[3]!)
+      const file = join(folder, command.split(' ')[5]!)
       await writeFile(file, printProof(proof))
       const cli = join(import.meta.dirname, '../../sdk/src/cli/main.ts')
-      const line = command.replace(/^npx killick/, `"$NODE" "${cli}"`)
+      const line = command.replace(/^npx -p @killick\/sdk killick/, `"$NODE" "${cli}"`)
       const env = { ...process.env, NODE: process.execPath }
       const { stdout } = await promisify(execFile)('sh', ['-c', line], { cwd: folder, env })
       expect(stdout).toContain('VERIFIED')
@@ -162,10 +162,10 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       const command = await page.innerText('.command code')
       expect(command).toContain('--confirmations 3')
       const line = command.replace(
-        /^npx killick/,
+        /^npx -p @killick\/sdk killick/,
         `"$NODE" "${join(import.meta.dirname, '../../sdk/src/cli/main.ts')}"`,
       )
-      await writeFile(join(folder, command.split(' ')[3]!), printProof(proof))
+      await writeFile(join(folder, command.split(' ')[5]!), printProof(proof))
       const env = { ...process.env, NODE: process.execPath }
       const run = promisify(execFile)('sh', ['-c', line], { cwd: folder, env })
       await expect(run).rejects.toMatchObject({ code: 3, stdout: expect.stringContaining('UNDECIDED') })

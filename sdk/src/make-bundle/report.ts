@@ -59,7 +59,7 @@ ${rows([
 </table>
 <h2>How to check it</h2>
 <p>On a command line, with keys and contract from a place that you trust (<code>trust.json</code>):</p>
-<pre>npx killick verify the-file.bundle --trust trust.json</pre>
+<pre>npx -p @killick/sdk killick verify the-file.bundle --trust trust.json</pre>
 <p>Or in a browser: open the verification page of whoever you trust, and drop the bundle onto it.${
     hasPage
       ? ' The page <code>verify.html</code> in this archive does the same, and asks nobody but a node of the chain; it is as good as whoever gave you the archive.'

@@ -426,6 +426,8 @@ describe('killick bundle', () => {
     const text = bytes.subarray(at + 512, at + 512 + verdict.forPeople[0]!.bytes)
     expect(createHash('sha256').update(text).digest('hex')).toBe(verdict.forPeople[0]!.sha256)
     expect(text.toString()).toContain('index found for target o-1')
+    // It goes to people who have nothing installed; whoever publishes a package `killick` is not us.
+    expect(text.toString()).toContain('npx -p @killick/sdk killick verify')
     // What was asked for is somebody else's words, and may be made to look like other ones.
     const whole = parseManifest(unpack('people.bundle').manifest)
     const scope = { kind: 'search' as const, conditions: { target: '<b>o\u202e\ufe00-1' } }

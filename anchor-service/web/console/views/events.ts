@@ -27,7 +27,8 @@ const SAVED = 'killick.searches'
 
 type Page = { events: ListedEvent[]; next: string | null }
 
-const START = `npx killick keygen --out billing-api.key.json
+const START = `npm install @killick/sdk
+npx killick keygen --out billing-api.key.json
 # register the public key with POST /v1/sources, then:
 echo '{"action":"hello","actor":{"type":"user","id":"me"},"targets":[]}' |
   npx killick record --source billing-api --key billing-api.key.json --url ${location.origin}`

@@ -118,7 +118,7 @@ function standing({ policies, clock }: RetentionAnswer): Child[] {
   ]
 }
 
-const SET = 'npx killick retention --set orders --source shop --days 365 --dry-run'
+const SET = 'npx -p @killick/sdk killick retention --set orders --source shop --days 365 --dry-run'
 
 function policyRow(policy: RetentionAnswer['policies'][number]): HTMLElement {
   const { id, version, covers, contentsDays, eventsDays, state, expired, held, dropped, dropHeld } = policy

@@ -23,7 +23,7 @@ export async function sources(): Promise<HTMLElement> {
       empty(
         'Only the ledger itself is registered.',
         'Make a key for the first system that records, and register its public part with POST /v1/sources:',
-        'npx killick keygen --out billing-api.key.json',
+        'npx -p @killick/sdk killick keygen --out billing-api.key.json',
       ),
     rows,
     more,

@@ -25,7 +25,8 @@ export function commandFor(
       proof.anchors.some((a) => a.chainId === chainId && a.contract === contract && a.logId === logId),
     ) ?? logs[0]
   return [
-    ...['npx', 'killick', 'verify', file],
+    // Whoever checks has nothing installed, and under the command's own name anybody may publish a package.
+    ...['npx', '-p', '@killick/sdk', 'killick', 'verify', file],
     ...rpcs.flatMap((url) => ['--rpc', new URL(url).href]),
     ...(log ? ['--contract', log.contract, '--log-id', log.logId, '--chain-id', String(log.chainId)] : []),
     ...logKeys.flatMap((vkey) => ['--log-key', vkey]),

@@ -70,7 +70,8 @@ export async function openProofInput(place: string, access: Parameters<typeof ac
   if (!first.done) head.push(first.value)
   const second = await next()
   if (!second.done) head.push(second.value)
-  const isExport = isExported(head[0]) || (isProof(head[0]) && isProof(head[1]))
+  // By the second line too: a damaged first one is told of as any other, and takes nothing from those behind it.
+  const isExport = head.some(isExported) || (head.length === 2 && !isBlank(head[0]!) && isProof(head[1]!))
   if (!isExport) {
     let length = head.reduce((sum, line) => sum + line.length + 1, 0)
     for (let line = await nextOf(second); !line.done && length <= MAX_PROOF_BYTES + 1; line = await next()) {
@@ -94,7 +95,7 @@ export async function openProofInput(place: string, access: Parameters<typeof ac
 const LF = Buffer.from('\n')
 
 function* lineOf(bytes: Buffer, number: number): Generator<ExportedLine> {
-  if (bytes.every((byte) => byte === 0x20 || byte === 0x09)) return
+  if (isBlank(bytes)) return
   const value = bytes.length > MAX_LINE_BYTES ? null : parseLine(bytes)
   if (isObject(value)) yield { number, value, fault: null }
   else
@@ -109,6 +110,8 @@ function* lineOf(bytes: Buffer, number: number): Generator<ExportedLine> {
     }
 }
 
+const isBlank = (line: Buffer): boolean => line.every((byte) => byte === 0x20 || byte === 0x09)
+
 function parseLine(bytes: Uint8Array): JsonValue {
   const text = fromUtf8(bytes)
   if (text === null) return null
@@ -120,13 +123,13 @@ function parseLine(bytes: Uint8Array): JsonValue {
   }
 }
 
-function isExported(line: Buffer | undefined): boolean {
-  const value = line === undefined ? null : parseLine(line)
+function isExported(line: Buffer): boolean {
+  const value = parseLine(line)
   return isObject(value) && 'proof' in value && 'id' in value
 }
 
-function isProof(line: Buffer | undefined): boolean {
-  const value = line === undefined ? null : parseLine(line)
+function isProof(line: Buffer): boolean {
+  const value = parseLine(line)
   return isObject(value) && value.format === 'killick-proof/1'
 }
 

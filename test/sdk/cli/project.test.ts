@@ -619,6 +619,21 @@ describe('in a project', () => {
       expect(more).toMatchObject({ code: 0, err: 'No proof covers what the lines say in: outcome\n' })
     })
 
+    test('whose first line is damaged is judged from the second on', async () => {
+      const [first, ...others] = readFileSync(file('events.ndjson'), 'utf8').trim().split('\n')
+      const proofs = others.map((line) => JSON.stringify(JSON.parse(line).proof))
+      for (const text of [
+        [`\ufeff${first}`, ...others],
+        ['', ...others],
+        [first!.slice(9), ...proofs],
+      ]) {
+        const run = await verify(text.join('\n'))
+        const sum = { events: text[0] ? 3 : 2, verified: 2, unreadable: text[0] ? 1 : 0 }
+        expect(told(run).at(-1)).toMatchObject(sum)
+        expect(run.code).toBe(text[0] ? 2 : 0)
+      }
+    })
+
     test('with a line twice says that it is one event', async () => {
       const text = readFileSync(file('events.ndjson'), 'utf8')
       const [line] = text.split('\n')

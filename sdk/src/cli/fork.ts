@@ -18,7 +18,7 @@ export function isForkFile(input: Uint8Array): boolean {
 /**
  * Prints the verdict on a killick-fork/1.
  * @param pinned verifier keys of the log that the caller knows; if empty, the file's own key is tried, which accuses nobody
- * @returns the exit code: 1 forked, under a pinned key; 0 the notes agree; 3 neither is shown
+ * @returns the exit code: 1 forked, under a pinned key; else 3. Never 0, which says that an event is genuine: notes that agree are evidence of nothing
  * @throws KillickError `fork_malformed`
  */
 export function verifyFork(input: Uint8Array, pinned: readonly string[], asJson: boolean): number {
@@ -33,7 +33,7 @@ export function verifyFork(input: Uint8Array, pinned: readonly string[], asJson:
     const [colour, word] = isProven
       ? (['red', 'FORKED: two signed notes contradict each other'] as const)
       : outcome === 'consistent'
-        ? (['green', 'NO FORK: the notes do not contradict each other'] as const)
+        ? (['yellow', 'NO FORK: the notes do not contradict each other, and nothing else was checked'] as const)
         : (['yellow', 'UNDECIDED'] as const)
     const whose = isPinned
       ? [`Key: ${key}, pinned by you`]
@@ -43,8 +43,7 @@ export function verifyFork(input: Uint8Array, pinned: readonly string[], asJson:
         ]
     out(lines([paint(['bold', colour], word), ...whose, ...list('Shown', shown), ...list('Told', told)]))
   }
-  if (isProven) return EXIT.failed
-  return outcome === 'consistent' ? EXIT.ok : EXIT.undecided
+  return isProven ? EXIT.failed : EXIT.undecided
 }
 
 const list = (title: string, items: readonly string[]): Printed[] => [

@@ -10,7 +10,7 @@ export const VERIFY = command({
     'Prints every check as passed, failed or skipped with the reason, and the verdict. Keys and addresses inside a proof are claims; what counts is what you pin, from a place you trust. What you leave out is skipped, and the verdict is then "undecided" and says whose word it rests on. A skipped check never hides a failed one.',
     '<file> is a proof, or an export (killick export): then every line is checked, and what it shows is compared with its proof. A link is a proof link (…/p/…), one that holds the proof itself (…#…, of which nothing is sent anywhere), or any URL of a proof; - is stdin.',
     'Of a bundle (killick bundle) it says two things: whether what it holds is genuine, and whether it is all there is. Exit code 0 means both.',
-    'Given evidence that a log has two histories (killick-fork/1, from a recorder or killick compare), it says what the two signed notes in it show; this needs --log-key alone.',
+    'Given evidence that a log has two histories (killick-fork/1, from a recorder or killick compare), it says what the two signed notes in it show; this needs --log-key alone. It holds no event, so the exit code is never 0.',
   ],
   options: {
     ...PINS,
@@ -28,7 +28,7 @@ export const VERIFY = command({
     json: { about: 'print the verdict as JSON; of an export one object a line, and the counts in the last' },
   },
   exits: [
-    [0, 'verified (of evidence: the notes agree)'],
+    [0, 'verified; never of evidence'],
     [
       1,
       'failed (they contradict each other, under the pinned key); of a bundle also: something is missing, or a source was silent for longer than it promised',
@@ -36,7 +36,7 @@ export const VERIFY = command({
     [2, 'wrong usage, or not a proof'],
     [
       3,
-      'undecided: not anchored yet, a node or the URL could not be reached, or not everything was pinned; of a bundle also: nothing is missing but what policies have dropped; of an export the worst line counts, 1 before 2 before 3',
+      'undecided: not anchored yet, a node or the URL could not be reached, or not everything was pinned; of evidence: the notes do not contradict each other, or no key is pinned; of a bundle also: nothing is missing but what policies have dropped; of an export the worst line counts, 1 before 2 before 3',
     ],
   ],
   examples: [

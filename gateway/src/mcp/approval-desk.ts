@@ -108,9 +108,7 @@ export class ApprovalDesk {
     const token = randomBytes(32).toString('base64url')
     const key = sha256(token).toString('hex')
     const until = new Date(Date.now() + this.timeoutMs)
-    const timer = setTimeout(() => {
-      if (this.#forget(key)) call.decide({ verdict: 'timed_out', by: null })
-    }, this.timeoutMs)
+    const timer = setTimeout(() => this.#timeOut(key), this.timeoutMs)
     this.#waiting.set(key, { ...call, timer, until })
     this.#bytes += call.bytes
     const link = `${this.#base}/approve/${token}`
@@ -123,6 +121,11 @@ export class ApprovalDesk {
     for (const key of [...this.#waiting.keys()]) this.#forget(key)
     this.#server.close()
     this.#server.closeAllConnections()
+  }
+
+  #timeOut(key: string): void {
+    const call = this.#waiting.get(key)
+    if (this.#forget(key)) call!.decide({ verdict: 'timed_out', by: null })
   }
 
   /** Whether it was waiting: who gets true decides, and nobody else will. */
@@ -138,6 +141,8 @@ export class ApprovalDesk {
     const answer = (status: number, page: string) => res.writeHead(status, PAGE_HEADERS).end(page)
     const [, token, part] = PATH.exec(req.url ?? '') ?? []
     const key = token === undefined ? '' : sha256(token).toString('hex')
+    // While a machine sleeps, its timers do, and `until` is what people were told.
+    if ((this.#waiting.get(key)?.until.getTime() ?? Infinity) <= Date.now()) this.#timeOut(key)
     const call = this.#waiting.get(key)
     const gone = () => answer(404, pageOfNotice('Nothing waits here. It is decided, taken back or too late.'))
     if (call === undefined) return void gone()

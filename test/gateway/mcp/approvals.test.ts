@@ -119,6 +119,24 @@ test('approved passes, denied does not, and what comes behind does not wait', as
   expect(results).toHaveLength(3)
 })
 
+test('a machine that slept past the time has not kept the call open', async () => {
+  const it = await waits()
+  const session = begin(it)
+  ask(session, 1, 'echo')
+  const link = await nextLink(session.said)
+  // The clock that people read goes on meanwhile; the one of timers does not.
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 })
+  onTestFinished(() => void vi.useRealTimers())
+  expect((await decide(link, 'approved')).status).toBe(404)
+  expect((await answerTo(session, 1)).result).toMatchObject({
+    isError: true,
+    content: [{ text: expect.stringMatching(/in time/) }],
+  })
+  await session.end()
+  expect(it.seen()).toEqual([])
+  expect(await verdicts(it)).toMatchObject([['timed_out', 'denied', expect.anything()]])
+})
+
 test('arguments that are too long for the record are on pages of their own, whole and without secrets', async () => {
   const it = await waits()
   const session = begin(it)

@@ -112,7 +112,9 @@ export class ApprovalDesk {
     this.#waiting.set(key, { ...call, timer, until })
     this.#bytes += call.bytes
     const link = `${this.#base}/approve/${token}`
-    this.#say(`a call of ${shortened(call.tool, 100)} waits for a person until ${until.toISOString()}: ${link}`)
+    this.#say(
+      `a call of ${JSON.stringify(shortened(call.tool, 100))} waits for a person until ${until.toISOString()}: ${link}`,
+    )
     return { link, until: until.toISOString(), takeBack: () => void this.#forget(key) }
   }
 

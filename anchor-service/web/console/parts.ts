@@ -84,6 +84,8 @@ export function moreButton(label: string, next: string | null, load: (cursor: st
   let cursor = next
   const button = h('button', { type: 'button', hidden: next === null }, label)
   const end = h('span', { class: 'note', tabindex: -1, hidden: true }, 'No more are found.')
+  // On paper there is no button, and without it a first page would read as all.
+  const rest = h('span', { class: 'paper note', hidden: next === null }, 'There are more than stand here.')
   const alert = h('span', { class: 'bad note', role: 'alert' })
   const paging: Paging = {
     pages: 0,
@@ -95,6 +97,7 @@ export function moreButton(label: string, next: string | null, load: (cursor: st
         cursor = await load(encodeURIComponent(cursor))
         paging.pages += 1
         button.hidden = cursor === null
+        rest.hidden = cursor === null
         end.hidden = cursor !== null
         alert.textContent = ''
       } catch (error) {
@@ -108,7 +111,7 @@ export function moreButton(label: string, next: string | null, load: (cursor: st
     },
   }
   button.addEventListener('click', () => void paging.turn())
-  const all = h('div', { class: 'more' }, button, end, ' ', alert)
+  const all = h('div', { class: 'more' }, button, rest, end, ' ', alert)
   pagings.set(all, paging)
   return all
 }

@@ -549,6 +549,10 @@ describe('the console', () => {
       await expect.poll(() => page.locator('tbody tr:visible').count()).toBe(5)
       await page.locator('button:text("Play")').waitFor()
       expect(await page.innerText('.player [role=status]')).toBe('all are shown, 5 of 5')
+      // On paper too: one that was printed while it was paused would seem to end there.
+      await page.emulateMedia({ media: 'print' })
+      expect(await page.locator('.player > :visible').allInnerTexts()).toEqual(['all are shown, 5 of 5'])
+      await page.emulateMedia({ media: 'screen' })
       await page.click('button[aria-label="Proof of step 3"]')
       const proof = page.locator('tbody tr').nth(2).locator('a:text("open and verify")')
       expect(await proof.getAttribute('href')).toMatch(/^\/verify\/#/)

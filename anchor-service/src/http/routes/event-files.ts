@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { Type } from '@fastify/type-provider-typebox'
+import { nodePrimitives, parseEvent, parseProof } from '@killick/sdk/core'
 import { Refusal } from '../../errors.ts'
 import type { EventError, EventPlace, FoundEvent, UnreadableEvent } from '../../ledger/read/events.ts'
 import { readProof } from '../../ledger/read/proofs.ts'
@@ -156,8 +157,23 @@ export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps
 
   async function ndjsonLine(event: FoundEvent | UnreadableEvent): Promise<string> {
     const { proof, error } = 'error' in event ? { proof: null, error: event.error } : await proofOf(event)
-    const { token: _, ...shown } = { token: '', ...event, ...(error && { error }) }
+    const told = 'error' in event || proof === null ? event : await asProven(event, proof)
+    const { token: _, ...shown } = { token: '', ...told, ...(error && { error }) }
     return `${JSON.stringify(shown).slice(0, -1)},"proof":${proof}}\n`
+  }
+
+  /**
+   * The event as its proof shows it. A reader who takes long lets fields be erased after the event was read and before its proof is:
+   * a line with more fields than its proof would be called altered.
+   */
+  async function asProven(event: FoundEvent, proof: string): Promise<FoundEvent> {
+    if (proof.startsWith(`{"format":"killick-proof/1","event":"${event.token}"`)) return event
+    const { fields, fieldCount, disclosures } = parseEvent(parseProof(proof).event, nodePrimitives)
+    const { missing: _m, erased: _e, expired: _x, ...rest } = event
+    const missing = fieldCount - disclosures.length
+    const told = { ...rest, fields, ...(missing > 0 && { missing }) }
+    await ledger.registry.explainMissing(ledger.db, [told])
+    return told
   }
 
   /** One event without a proof must not end an export. */

@@ -42,7 +42,9 @@ export const nameOf = (place: string): string =>
 function proofUrl(place: string): string {
   const url = new URL(place)
   url.hash = ''
-  if (/\/p\/[\w-]+\/?$/.test(url.pathname)) url.pathname = `${url.pathname.replace(/\/$/, '')}/proof`
+  // A mail program may have taken a mark behind the link into it; a token has 43 characters.
+  const [, link] = /^(.*\/p\/(?:[\w-]{43}(?=(?:%[\da-f]{2}|[^\w-])+$)|[\w-]+(?=\/?$)))/i.exec(url.pathname) ?? []
+  if (link !== undefined) url.pathname = `${link}/proof`
   return url.href
 }
 

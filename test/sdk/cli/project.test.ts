@@ -476,7 +476,7 @@ describe('in a project', () => {
   describe('verify takes', () => {
     test('a proof link, and one that holds the proof itself', async () => {
       const link = (await run('share', ids[1]!)).out.trim()
-      for (const place of [link, `${link}/`, `${link}/proof`])
+      for (const place of [link, `${link}/`, `${link}/proof`, `${link}.`, `${link}>,`])
         expect(await killick(['verify', place], { cwd }), place).toMatchObject({
           code: 0,
           out: expect.stringContaining('outcome     denied'),

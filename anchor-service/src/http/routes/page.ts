@@ -15,6 +15,9 @@ import { ProblemSchema } from '../schemas.ts'
 /** Tries per minute and address; a visit to a link takes three. */
 const LINK_LIMIT = 120
 
+/** A link with what a mail program took into it from the sentence around it: a token has 43 characters. */
+const WITH_MARKS = /^([\w-]{43})[^\w-]+$/
+
 const Token = Type.Object({ token: Type.String({ maxLength: 64 }) })
 
 /** The verification page: by itself, and with the proof behind a link. */
@@ -82,8 +85,13 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
   for (const path of ['/console/', '/console/index.html'])
     app.get(path, { schema: hide }, (_request, reply) => sendHtml(reply, 'console'))
 
+  app.get('/p/:token/', { ...limited, schema: { ...hide, params: Token } }, ({ params }, reply) =>
+    reply.redirect(`/p/${encodeURIComponent(params.token)}`),
+  )
   app.get('/p/:token', { ...limited, schema: { ...hide, params: Token } }, async (request, reply) => {
     const { params } = request
+    const [, meant] = WITH_MARKS.exec(params.token) ?? []
+    if (meant !== undefined) return reply.redirect(`/p/${meant}`)
     const path = `/p/${encodeURIComponent(params.token)}`
     const base = baseUrl(request, published)
     const link = { trust: `${path}/trust.json`, proof: `${path}/proof`, preview: NO_PREVIEW }

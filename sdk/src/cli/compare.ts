@@ -84,6 +84,7 @@ async function keyFor(
 /** Why a text is no note, so that whether the log has signed it is no question; null if it is one. */
 function formFault(note: string): string | null {
   if (note.trim() === '') return 'it is empty'
+  if (note.startsWith('\ufeff')) return 'it begins with a byte order mark: an editor has put that there'
   // The signature is over LF alone.
   if (note.includes('\r\n')) return 'its lines end in CR LF, and those of a note in LF: it was changed on its way here'
   try {

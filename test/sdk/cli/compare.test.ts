@@ -84,6 +84,7 @@ test('what is no note, or not signed by the log', async () => {
     ['', 'it is empty'],
     ['hello', 'Not a signed note: no blank line'],
     [log.note().replaceAll('\n', '\r\n'), 'its lines end in CR LF'],
+    [`\ufeff${log.note()}`, 'it begins with a byte order mark'],
   ] as const) {
     writeFileSync(nothing, text)
     const out = expect.stringContaining(`NOT A NOTE: ${nothing}: ${why}`)

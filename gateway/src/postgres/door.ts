@@ -9,7 +9,7 @@ import { type FirstPacket, readFirstPacket } from './startup.ts'
 export type Visitor = {
   readonly socket: Duplex
   readonly isSecure: boolean
-  readonly packet: Extract<FirstPacket, { kind: 'startup' | 'cancel' | 'tls' }>
+  readonly packet: Extract<FirstPacket, { kind: 'startup' | 'cancel' | 'tls' | 'tls_direct' }>
 }
 
 /** How the door treats TLS: it ends here, it goes through, or there is none. */
@@ -22,7 +22,7 @@ const YES = Buffer.from('S')
 export const NO = Buffer.from('N')
 
 /**
- * Resolves when the connection has said what it wants; with TLS that goes through, at the question for it.
+ * Resolves when the connection has said what it wants; with TLS that goes through, at the question for it, or its first byte.
  * @throws MessageFault, or the error of the connection
  */
 export async function meet(socket: Socket, tls: DoorTls, ms: number): Promise<Visitor> {
@@ -46,8 +46,9 @@ async function converse(socket: Socket, tls: DoorTls): Promise<Visitor> {
       return { socket: inner, isSecure, packet }
     }
     if (packet.kind === 'tls_direct') {
-      if (tls === null || tls === 'passthrough' || isSecure) throw new MessageFault('TLS is not spoken here.')
+      if (tls === null || isSecure) throw new MessageFault('TLS is not spoken here.')
       socket.unshift(left)
+      if (tls === 'passthrough') return { socket, isSecure, packet }
       left = Buffer.alloc(0)
       inner = secured(socket, tls.context)
       isSecure = true

@@ -7,7 +7,10 @@ import { notRecorded } from './asking.ts'
 import type { PostgresFacts } from './events.ts'
 import { printError } from './messages.ts'
 
-/** Resolves when the connection is over. @param parts `packet` is the client's question for TLS, to which the server has said yes */
+/**
+ * Resolves when the connection is over.
+ * @param parts `packet` is the client's question for TLS, to which the server has said yes; empty where it begins without one
+ */
 export async function passThrough({
   client,
   server,

@@ -124,8 +124,10 @@ class Relay {
   }
 
   async #serve({ socket, isSecure, packet }: Visitor, address: string): Promise<void> {
+    const isTls = packet.kind === 'tls' || packet.kind === 'tls_direct'
     const refuse = (error: OwnError) => {
-      farewell(socket, printError(error, 'FATAL'))
+      // In the middle of a handshake no word is read.
+      farewell(socket, packet.kind === 'tls_direct' ? undefined : printError(error, 'FATAL'))
       this.#refused.note({ address, packet }, { code: error.code, why: error.why })
     }
     const { limits, tls } = this.#config
@@ -157,10 +159,11 @@ class Relay {
     this.#sessions.add(place)
     try {
       const server = await connectServer(
-        packet.kind === 'tls' ? { ...this.#config, server: { ...this.#config.server, tls: null } } : this.#config,
+        isTls ? { ...this.#config, server: { ...this.#config.server, tls: null } } : this.#config,
       )
-      if (packet.kind === 'tls') {
-        if (await offersTls(server.socket, packet.packet, limits.startupMs)) {
+      if (isTls) {
+        // One that begins with TLS has asked nothing: servers before version 17 close the connection.
+        if (packet.kind === 'tls_direct' || (await offersTls(server.socket, packet.packet, limits.startupMs))) {
           const begins = () => this.#sessions.delete(place)
           await this.#passThrough(socket as Socket, packet.packet, server.socket, address, begins)
         } else {
@@ -181,7 +184,7 @@ class Relay {
         })
     } catch (error) {
       if (!(error instanceof ServerUnreachable)) throw error
-      if (packet.kind === 'tls') socket.destroy()
+      if (isTls) socket.destroy()
       refuse({ code: 'postgres_server_unreachable', why: error.message })
     } finally {
       this.#sessions.delete(place)

@@ -110,8 +110,8 @@ test('TLS that goes through to the server: only the beginning and the end are re
   await it.events()
   // Of a server that speaks TLS no more is seen here than that.
   const server = createServer((socket) => {
-    socket.once('data', () => {
-      socket.write('S')
+    socket.once('data', (first) => {
+      socket.write(first[0] === HANDSHAKE[0] ? first : 'S')
       socket.once('data', (hello) => socket.write(hello))
     })
   })
@@ -126,6 +126,10 @@ test('TLS that goes through to the server: only the beginning and the end are re
   expect(await answer(socket)).toBe('S')
   socket.write('what nobody can read')
   expect(await answer(socket)).toBe('what nobody can read')
+  // sslnegotiation=direct: TLS begins without a question.
+  const direct = await connects()
+  direct.write(HANDSHAKE)
+  expect(await answer(direct)).toBe(`${HANDSHAKE}`)
   // One that is open ends with the relay, which is not too busy with waiting to record it.
   let longest = 0
   let last = performance.now()
@@ -138,10 +142,13 @@ test('TLS that goes through to the server: only the beginning and the end are re
   expect(longest).toBeLessThan(4_000)
   await it.start()
   const passed = events.map(seen).filter(({ known }) => known.isPassedThrough)
-  expect(passed).toMatchObject([{ action: 'postgres.session.start', actor: { type: 'database-client' } }])
-  expect(events.map(seen).find(({ known }) => known.intent === passed[0]!.id)).toMatchObject({
-    ...{ action: 'postgres.session.end', known: { bytesFromClient: 8 + 20, bytesFromServer: 1 + 20 } },
-  })
+  const start = { action: 'postgres.session.start', actor: { type: 'database-client' } }
+  expect(passed).toMatchObject([start, start])
+  const ends = passed.map(({ id }) => events.map(seen).find(({ known }) => known.intent === id))
+  expect(ends).toMatchObject([
+    { action: 'postgres.session.end', known: { bytesFromClient: 8 + 20, bytesFromServer: 1 + 20 } },
+    { action: 'postgres.session.end', known: { bytesFromClient: HANDSHAKE.length, bytesFromServer: HANDSHAKE.length } },
+  ])
 })
 
 test('a relay that is stopped lets go of a client whose server has not answered yet', async () => {
@@ -188,12 +195,19 @@ test('where the server has no TLS that could go through, a client that asks for 
   )
 })
 
+/** How TLS begins. */
+const HANDSHAKE = Buffer.from('\x16 hello')
+
 /** A connection that has asked for TLS. */
 async function asksForTls(): Promise<Socket> {
-  const [host, port] = it.relay.address.split(':') as [string, string]
-  const socket = connect(Number(port), host)
+  const socket = await connects()
   socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]))
   return socket
+}
+
+async function connects(): Promise<Socket> {
+  const [host, port] = it.relay.address.split(':') as [string, string]
+  return connect(Number(port), host)
 }
 
 const answer = async (socket: Socket): Promise<string> =>

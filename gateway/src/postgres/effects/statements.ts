@@ -221,7 +221,7 @@ VISITS.TransactionStmt = (node, _scope, draft) => {
 
 VISITS.VariableSetStmt = (node, _scope, draft) => {
   const name = node.kind === 'VAR_RESET_ALL' ? 'all' : String(node.name ?? '').toLowerCase()
-  draft.kinds.add(name === 'role' || name === 'session_authorization' ? 'identity' : 'set')
+  draft.kinds.add(isIdentity(name) ? 'identity' : 'set')
   const isValue = node.kind === 'VAR_SET_VALUE'
   const value = isValue ? list(node.args).map(settingOf) : [null]
   draft.own = {
@@ -232,6 +232,13 @@ VISITS.VariableSetStmt = (node, _scope, draft) => {
       ...(node.is_local === true && { isLocal: true }),
     },
   }
+}
+
+const isIdentity = (setting: string): boolean => setting === 'role' || setting === 'session_authorization'
+
+/** What a role or a database sets holds from the next login on: then a role is taken on by it. */
+VISITS.setstmt = (node, _scope, draft) => {
+  if (isIdentity(String(node.name ?? '').toLowerCase())) draft.also.add('identity')
 }
 
 /** The value of a setting as SHOW prints it, nearly. */

@@ -9,7 +9,10 @@ import type { Direction } from './message.ts'
 export type Implementation = { readonly name: string; readonly version?: string }
 
 /** What an event is made of. */
-export type McpFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'circumstances' | 'message'> & {
+export type McpFacts = Omit<
+  EventFacts,
+  'actor' | 'targets' | 'fields' | 'hasJsonTexts' | 'circumstances' | 'message'
+> & {
   /** The bytes of the message, for their hash. */
   message?: Buffer | undefined
   /** Who asks. */
@@ -49,6 +52,7 @@ export class McpEvents {
       actor: actor ?? (direction === 'server-to-client' ? server : this.#actor()),
       targets: target === undefined ? [server] : [target, server],
       fields: { arguments: asked, result },
+      hasJsonTexts: true,
       known: { ...facts.known, direction },
       circumstances: {
         ...(this.client !== null && !this.isShared && { agent: { ...this.client } }),

@@ -2,6 +2,7 @@
 import type { EventInput } from '@killick/sdk'
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import { disclosed } from '../sessions/disclosed.ts'
+import { redactJsonTexts } from '../sessions/json-texts.ts'
 import type { ApprovalDesk, AskedPerson, Decision, WantedCall } from './approval-desk.ts'
 import type { McpConfig } from './config.ts'
 import type { McpEvents, McpFacts } from './events.ts'
@@ -129,7 +130,7 @@ export class HeldCall {
     const { event } = this.#parts.config.redaction.redactEvent({
       action: 'mcp.tools.call',
       actor,
-      arguments: args,
+      arguments: redactJsonTexts(args, ['arguments'], this.#parts.config.redaction, []),
     } as EventInput)
     return (event as { arguments?: JsonValue }).arguments ?? null
   }

@@ -3,6 +3,7 @@ import type { EventInput } from '@killick/sdk'
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import { isTraceparent, type Removal } from '@killick/sdk/kit'
 import { disclosed, shortened } from './disclosed.ts'
+import { redactJsonTexts } from './json-texts.ts'
 import type { RecorderSettings } from './settings.ts'
 
 /** Which recorder it is: what its actions begin with, and the member of `metadata` that holds what it knows by itself. */
@@ -24,6 +25,8 @@ export type EventFacts = {
   outcome?: 'success' | 'failure' | 'denied' | undefined
   /** Become fields of their own, or of what is too large its hash. `openRecorder` must know their names. */
   fields?: Readonly<Record<string, JsonValue | undefined>>
+  /** The rules look into texts in these fields that are JSON. */
+  hasJsonTexts?: boolean | undefined
   changes?: EventInput['changes'] | undefined
   /** Goes into `metadata`, and is looked through by the redaction rules. */
   told?: JsonObject | undefined
@@ -71,10 +74,12 @@ export function eventOf(
   const { outcome, changes, message, traceparent, wholeAction, mode = settings.mode } = facts
   const omitted: JsonObject = { ...facts.omitted }
   const shown: Record<string, JsonValue> = {}
+  const removedInTexts: Removal[] = []
   for (const [name, value] of Object.entries(facts.fields ?? {})) {
     if (value === undefined) continue
     const found = disclosed(value, limits.discloseBytes)
-    if ('value' in found) shown[name] = found.value
+    if ('value' in found)
+      shown[name] = facts.hasJsonTexts ? redactJsonTexts(found.value, [name], redaction, removedInTexts) : found.value
     else omitted[name] = found.omitted
   }
   // The hash of what nobody is to read one day would confirm a guess at it.
@@ -83,7 +88,7 @@ export function eventOf(
   for (const name of sealed) if (isObject(omitted[name])) omitted[name] = bare(omitted[name])
   const told = facts.told && disclosed(facts.told, limits.discloseBytes)
   const targets = facts.targets.map(({ type, id }) => ({ type, id: shortened(id) }))
-  const { event, removals } = redaction.redactEvent({
+  const { event, removals: found } = redaction.redactEvent({
     action: shortened(`${kind}.${facts.action}`, 256),
     actor: facts.actor,
     targets,
@@ -93,6 +98,7 @@ export function eventOf(
     ...(changes !== undefined && { changes }),
     ...shown,
   } as EventInput)
+  const removals = [...removedInTexts, ...found]
   const isApart = settings.sealed?.fields.includes(DETAILS) === true && Object.keys(event.metadata ?? {}).length > 0
   const isWhole = removals.length === 0 && sealed.length === 0
   return {

@@ -152,7 +152,7 @@ test('arguments that are too long for the record are on pages of their own, whol
   const it = await waits()
   const session = begin(it)
   // A character of two halves wherever a part could end.
-  const args = { text: `<b>${'😀'.repeat(80_000)}\u202e`, token: 'hunter2' }
+  const args = { text: `<b>${'😀'.repeat(80_000)}\u202e`, token: 'hunter2', body: '{"pin":4711}' }
   ask(session, 1, 'echo', args)
   const link = await nextLink(session.said)
   const form = await (await fetch(link)).text()
@@ -164,7 +164,10 @@ test('arguments that are too long for the record are on pages of their own, whol
   expect(parts.length).toBeGreaterThan(2)
   const whole = parts.map((page) => /<pre>([\s\S]*)<\/pre>/.exec(page)![1]).join('')
   expect(whole).toBe(
-    `{"text":"&lt;b&gt;${'😀'.repeat(80_000)}\\u202e","token":"[redacted:secret]"}`.replaceAll('"', '&quot;'),
+    `{"text":"&lt;b&gt;${'😀'.repeat(80_000)}\\u202e","token":"[redacted:secret]","body":"{\\"pin\\":\\"[redacted:secret]\\"}"}`.replaceAll(
+      '"',
+      '&quot;',
+    ),
   )
   expect(parts.every((page) => page.includes(`<a href="${new URL(link).pathname}">Back`))).toBe(true)
   for (const other of ['0', `${parts.length + 1}`, '1/1']) expect((await fetch(`${link}/${other}`)).status).toBe(404)

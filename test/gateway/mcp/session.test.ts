@@ -85,19 +85,30 @@ test('what is large is a hash, and what is secret is removed before it is signed
   await session.call('big', { bytes: 5000 })
   await session.call('blob')
   await session.call('echo', { password: 'hunter4', note: 'to DE12345678901234567890', url: 'Bearer abcdefgh12345678' })
+  // What no rule can look into stays a text.
+  const odd = ['{"__proto__":{}}', '[1', `${'['.repeat(60)}${']'.repeat(60)}`]
+  await session.call('echo', { odd })
   await session.end()
   const events = await it.events()
   const [big, blob, echo] = find(events, 'mcp.tools.call.result')
   expect(big.result).toBeUndefined()
   expect(big.mcp.omitted.result).toMatchObject({ why: 'size', bytes: 5039 })
   expect(blob.result.content[0].data).toHaveLength(132)
-  expect(echo.metadata.redactions).toEqual(expect.arrayContaining([{ path: '/result/content/0/text', rule: 'iban' }]))
+  // A text that is JSON, as that of a structured result is.
+  expect(echo.metadata.redactions).toEqual([
+    { path: '/result/content/0/text/password', rule: 'secret' },
+    { path: '/result/content/0/text/note', rule: 'iban' },
+    { path: '/result/content/0/text/url', rule: 'credential' },
+  ])
+  expect(JSON.parse(echo.result.content[0].text).password).toBe('[redacted:secret]')
+  expect(echo.mcp.message).toEqual({ bytes: expect.any(Number) })
+  expect(find(events, 'mcp.tools.call')[3].args.odd).toEqual(odd)
   const secret = find(events, 'mcp.tools.call')[2]
   expect(secret.args.password).toBe('[redacted:secret]')
   expect(secret.metadata.redactions.map(({ rule }: { rule: string }) => rule)).toEqual(['secret', 'iban', 'credential'])
   expect(secret.mcp.message).toEqual({ bytes: expect.any(Number) })
   const all = JSON.stringify(events.map(told))
-  expect(all).not.toMatch(/hunter[23]|DE123456|abcdefgh/)
+  expect(all).not.toMatch(/hunter[234]|DE123456|abcdefgh/)
   expect(it.seen().join()).toContain('hunter4')
 })
 

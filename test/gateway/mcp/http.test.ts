@@ -351,6 +351,33 @@ test('a client that leaves, a server that breaks off, and one that is not there'
   ])
 })
 
+test('an answer that a client comes back for is the outcome of its request, also where the server broke off', async () => {
+  const { url } = await serve(({ method, body, headers }, res) => {
+    const { id, method: asked, params } = method === 'POST' ? JSON.parse(body) : { id: 2 }
+    if (asked === 'initialize') return json(res.setHeader('mcp-session-id', 's1'), { jsonrpc: '2.0', id, result: {} })
+    res.writeHead(200, { 'content-type': 'text/event-stream' })
+    if (headers['last-event-id'] === 'e1') return res.end(`id: e2\ndata: ${JSON.stringify(answered(id, 'late'))}\n\n`)
+    res.write(params.name === 'resumed' ? 'id: e1\ndata:\n\n' : ': no id\n\n', () => res.destroy())
+  })
+  const it = await world()
+  const recorder = await record(it, url)
+  await post(recorder.url, { jsonrpc: '2.0', id: 0, method: 'initialize', params: {} })
+  const session = { 'mcp-session-id': 's1' }
+  await post(recorder.url, calling('lost', {}, 1), session).catch(() => {})
+  await post(recorder.url, calling('resumed', {}, 2), session).catch(() => {})
+  const resumed = await fetch(recorder.url, { headers: { ...session, 'last-event-id': 'e1' } })
+  expect(await resumed.text()).toContain('late')
+  await recorder.close()
+  const events = await it.events()
+  expect(
+    find(events, 'mcp.tools.call.result').map(({ targets, outcome, mcp }) => [targets[0].id, outcome, mcp.state]),
+  ).toEqual([
+    ['lost', undefined, 'unknown'],
+    ['resumed', 'success', 'answered'],
+  ])
+  expect(actions(events)).not.toContain('mcp.answer.unmatched')
+})
+
 test('a server that changes protocols although nobody asked for it has broken off', async () => {
   const { url } = await serve((_, { socket }) => {
     const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: h2c', '', '']

@@ -83,6 +83,10 @@ async function passOn(
   // The stateless revision takes that for a cancellation; before it, the client may come back for the answer.
   const left = () => asked.destroy(new ClientLeft())
   res.once('close', left)
+  let isResumable = false
+  const resumable = () => {
+    isResumable = true
+  }
   try {
     const reply = await answerOf(asked)
     const status = reply.statusCode ?? 0
@@ -93,7 +97,7 @@ async function passOn(
       return refuse(res, 502, 'mcp_upstream_unreachable', moved, messages)
     }
     if (isBeginning) parts.sessions.bind(req, kept, headerOf(reply, 'mcp-session-id'))
-    await passBack(reply, res, session, parts, { name, id: idIn(req) })
+    await passBack(reply, res, session, parts, { name, id: idIn(req), resumable })
     if (status >= 400) session.exchangeEnded(name, { state: 'answered', httpStatus: status }, 'failure')
     else if (!kept.isKept) session.exchangeEnded(name, { state: 'unknown', why: 'no_answer' })
     const id = idIn(req)
@@ -107,7 +111,7 @@ async function passOn(
       refuse(res, 502, 'mcp_not_recorded', error.message, messages)
     } else {
       const isLeft = error instanceof ClientLeft
-      if (!kept.isKept || !isLeft)
+      if (!kept.isKept || !(isLeft || isResumable))
         session.exchangeEnded(name, isLeft ? { state: 'cancelled' } : { state: 'unknown', why: 'connection_lost' })
       if (res.headersSent) res.destroy()
       else refuse(res, 502, 'mcp_upstream_unreachable', 'It broke the connection off.', messages)

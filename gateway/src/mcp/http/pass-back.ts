@@ -8,8 +8,11 @@ import { readSse, SseTooLong } from './sse.ts'
 import { unpacked } from './unpacked.ts'
 import { answerOf } from './upstream.ts'
 
-/** `name`: of the exchange; undefined where messages come that belong to none. `id`: of the server's session. */
-export type Way = { readonly name: string | undefined; readonly id: string | null }
+/**
+ * `name`: of the exchange; undefined where messages come that belong to none. `id`: of the server's session. `resumable`: called when the client
+ * can come back for what has not come.
+ */
+export type Way = { readonly name: string | undefined; readonly id: string | null; readonly resumable?: () => void }
 
 /** What the server asks could not be recorded, so the client has seen nothing of the body that it stands in. */
 export class NotPassed extends Error {}
@@ -44,7 +47,8 @@ async function passEvents(
 ): Promise<void> {
   res.flushHeaders()
   try {
-    for await (const { bytes, data } of readSse(reply, parts.config.limits.lineBytes)) {
+    for await (const { bytes, data, hasId } of readSse(reply, parts.config.limits.lineBytes)) {
+      if (hasId) way.resumable?.()
       const taken = data === null ? null : await session.take(data, 'server-to-client', exchangeOf(way))
       if (taken?.isPassed === false) answerServer(taken.answer, parts, way)
       else await write(res, bytes)

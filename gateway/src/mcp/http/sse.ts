@@ -1,7 +1,10 @@
 // Server-sent events, as bytes to be passed on and as the message that is in them.
 
-/** An event as it came, with the line that ends it. `data`: null where it has none, such as a comment. */
-export type SseEvent = { readonly bytes: Buffer; readonly data: Buffer | null }
+/**
+ * An event as it came, with the line that ends it. `data`: null where it has none, such as a comment. `hasId`: a client can come back for what is
+ * behind it.
+ */
+export type SseEvent = { readonly bytes: Buffer; readonly data: Buffer | null; readonly hasId: boolean }
 
 /** An event was longer than it may be. */
 export class SseTooLong extends Error {}
@@ -98,5 +101,6 @@ function eventOf(bytes: Buffer, isFirst: boolean): SseEvent {
     return [line.slice(5).replace(/^ /, '')]
   })
   // The bytes are UTF-8, and were only split as Latin-1.
-  return { bytes, data: data.length === 0 ? null : Buffer.from(data.join('\n'), 'latin1') }
+  const hasId = lines.some((line) => /^id: ?./.test(line))
+  return { bytes, data: data.length === 0 ? null : Buffer.from(data.join('\n'), 'latin1'), hasId }
 }

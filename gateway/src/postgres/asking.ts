@@ -477,7 +477,8 @@ export class Asking {
       if (kind === 'discard' || READS_BY.has(set?.name ?? '')) this.#unsettle()
       else if (this.#hasSet && ENDS.has(transaction)) this.#reading.isUnsettled = true
       if (transaction !== 'rollback_to' && ENDS.has(transaction)) this.#events.transactionEnded()
-      if (set !== undefined) this.#events.set(set.name, set.value, set.isLocal === true)
+      // ALTER SYSTEM is for later sessions.
+      if (set !== undefined && kind !== 'system') this.#events.set(set.name, set.value, set.isLocal === true)
       else if (kind === 'discard' && /\ball\b/i.test(statement!.text)) this.#events.set('all', null, false)
     }
   }

@@ -271,6 +271,16 @@ describe('facts of single kinds', () => {
     expect(effectOf(sql)).toMatchObject(facts)
   })
 
+  it.each([
+    `alter function f() set killick.actor = 'user:ada'`,
+    `create function f() returns int language sql set killick.actor = 'user:ada' as 'select 1'`,
+    `create function f() returns text return set_config('killick.actor', 'user:ada', false)`,
+    `create view v as select set_config('killick.actor', 'user:ada', false)`,
+    `alter role ada set killick.actor = 'user:ada'`,
+  ])('sets nothing in its session: %s', (sql) => {
+    expect(effectOf(sql).set).toBe(undefined)
+  })
+
   it('the version that has all of its functions', () => {
     expect(effectOf('select now()').sinceVersion).toBe(undefined)
     expect(effectOf('select now(), regexp_like(a, b), any_value(c) from t').sinceVersion).toBe(16)

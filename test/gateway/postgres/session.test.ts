@@ -81,6 +81,9 @@ beforeAll(async () => {
     await client.query("set killick.reason = 'ticket 7'")
     await client.query('select 1')
     await client.query('begin')
+    // Not within a transaction; where it may be, it is for later sessions.
+    await expect(client.query("alter system set killick.actor = 'eve'")).rejects.toMatchObject({ code: '25001' })
+    await client.query('rollback; begin')
     await client.query("set local killick.reason = 'only here'")
     await client.query('select 2')
     await client.query('commit')

@@ -241,6 +241,13 @@ VISITS.setstmt = (node, _scope, draft) => {
   if (isIdentity(String(node.name ?? '').toLowerCase())) draft.also.add('identity')
 }
 
+/** What a function sets holds while it runs. */
+VISITS.DefElem = (node, scope, draft) => {
+  const { VariableSetStmt: setting } = (node.arg ?? {}) as { VariableSetStmt?: SqlTree }
+  if (setting === undefined) walk(node, scope, draft)
+  else VISITS.setstmt!(setting, scope, draft)
+}
+
 /** The value of a setting as SHOW prints it, nearly. */
 function settingOf(value: unknown): string | null {
   const text = constantOf(value)
@@ -312,7 +319,10 @@ function definition(changes: readonly string[] = ['relation'], ...kinds: Stateme
     for (const kind of ['ddl' as const, ...kinds]) draft.kinds.add(kind)
     for (const name of changes) writes(node[name], draft)
     cascade(node, draft)
+    const { own } = draft
     walkRest(node, changes, scope, draft)
+    // What it defines sets nothing yet.
+    draft.own = own
   }
 }
 
@@ -423,7 +433,14 @@ VISITS.CreateFunctionStmt = (node, scope, draft) => {
     | undefined
   const named = (language?.arg as { String?: { sval?: string } } | undefined)?.String?.sval
   if (named?.toLowerCase() === 'c') draft.unknown('program')
+  const { own } = draft
   walk(node.sql_body, scope, draft)
+  draft.own = own
+  walk(
+    list(node.options).filter(({ DefElem }) => isOption(DefElem, 'set')),
+    scope,
+    draft,
+  )
 }
 
 /** Kinds of objects whose name is a table's. */

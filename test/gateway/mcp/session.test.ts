@@ -88,6 +88,10 @@ test('what is large is a hash, and what is secret is removed before it is signed
   // What no rule can look into stays a text.
   const odd = ['{"__proto__":{}}', '[1', `${'['.repeat(60)}${']'.repeat(60)}`]
   await session.call('echo', { odd })
+  // What would be printed as something else goes as a whole.
+  await session.call('echo', {
+    odd: ['{"a":1,"a":2,"pin":1}', '[{"n":12345678901234567890,"pin":1}]', '{"":{"a":"\\":"},"pin":1.0}'],
+  })
   await session.end()
   const events = await it.events()
   const [big, blob, echo] = find(events, 'mcp.tools.call.result')
@@ -103,6 +107,11 @@ test('what is large is a hash, and what is secret is removed before it is signed
   expect(JSON.parse(echo.result.content[0].text).password).toBe('[redacted:secret]')
   expect(echo.mcp.message).toEqual({ bytes: expect.any(Number) })
   expect(find(events, 'mcp.tools.call')[3].args.odd).toEqual(odd)
+  expect(find(events, 'mcp.tools.call')[4].args.odd).toEqual([
+    '[redacted:secret]',
+    '[redacted:secret]',
+    '{"":{"a":"\\":"},"pin":"[redacted:secret]"}',
+  ])
   const secret = find(events, 'mcp.tools.call')[2]
   expect(secret.args.password).toBe('[redacted:secret]')
   expect(secret.metadata.redactions.map(({ rule }: { rule: string }) => rule)).toEqual(['secret', 'iban', 'credential'])

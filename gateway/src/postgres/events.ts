@@ -103,6 +103,8 @@ export class PostgresEvents {
       targets:
         this.#identity.database === '' ? targets : [...targets, { type: 'database', id: this.#identity.database }],
       fields: { statement, parameters, error },
+      // What goes into a column of JSON is a text here.
+      hasJsonTexts: true,
     }
   }
 

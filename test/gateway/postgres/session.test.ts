@@ -136,6 +136,7 @@ beforeAll(async () => {
       `select none where ${'a=          '.repeat(12)}password = x`,
     ])
       await client.query(text).catch(() => {})
+    await client.query('select $1::jsonb, $2', [{ name: 'ada', password: 'do-not-record' }, '{a,b}'])
   }, as('secrets'))
 
   all = await it.events()
@@ -250,7 +251,11 @@ test('a password in a statement is removed before anything is signed', () => {
     "alter subscription none connection 'postgres://a:[redacted:sql-password]@db/x'",
     "select 'app.password', 'none' = 'a password', 'and then', password = 'x'",
     expect.stringMatching(/ password = x$/),
+    'select $1::jsonb, $2',
   ])
+  const { parameters, metadata } = find('secrets', 'select $1')
+  expect(parameters).toEqual(['{"name":"ada","password":"[redacted:secret]"}', '{a,b}'])
+  expect(metadata.redactions).toEqual([{ path: '/parameters/0/password', rule: 'secret' }])
   expect(JSON.stringify(all.map(({ fields }) => fields))).not.toContain('do-not-record')
 })
 

@@ -1,8 +1,10 @@
 // The events of the recorder: rows, whole transactions, what applications say in them, and what became of tables.
 import type { Change, EventInput } from '@killick/sdk'
-import type { JsonObject, Party, RecordableObject } from '@killick/sdk/core'
+import type { JsonObject, JsonValue, Party, RecordableObject } from '@killick/sdk/core'
+import type { Removal } from '@killick/sdk/kit'
 import { shortened } from '../sessions/disclosed.ts'
 import { listOf } from '../sessions/event.ts'
+import { isJsonText, redactJsonTexts } from '../sessions/json-texts.ts'
 import type { ChangesConfig } from './config.ts'
 import { printLsn } from './lsn.ts'
 import type { RowFacts } from './rows.ts'
@@ -171,10 +173,12 @@ export class ChangesEvents {
     { targets, changes, known }: { targets: readonly Target[]; changes?: readonly Change[]; known: JsonObject },
   ): EventInput {
     const { context } = joined ?? this.#nobody
-    const { event, removals } = this.#config.redaction.redactEvent({
+    const inTexts: Removal[] = []
+    const { event, removals: others } = this.#config.redaction.redactEvent({
       targets,
-      ...(changes && { changes }),
+      ...(changes && { changes: this.#withoutSecrets(changes, inTexts) }),
     } as unknown as EventInput)
+    const removals = [...inTexts, ...others]
     const made: EventInput = {
       action,
       actor: this.#actor(joined),
@@ -194,6 +198,13 @@ export class ChangesEvents {
     // What stands for removed values, and what was said, come to changes that fit by themselves.
     if (changes === undefined || this.#fits(made)) return made
     return this.#made(action, transaction, joined, { targets, known: { ...known, omitted: { why: 'size' } } })
+  }
+
+  /** Rules have looked into the columns of JSON, which come as texts. */
+  #withoutSecrets(changes: readonly Change[], removals: Removal[]): readonly Change[] {
+    if (!changes.some(({ before, after }) => isJsonText(before) || isJsonText(after))) return changes
+    const looked = redactJsonTexts(changes as unknown as JsonValue, ['changes'], this.#config.redaction, removals)
+    return looked as unknown as readonly Change[]
   }
 
   /** An event that does not fit would be the end of the recorder. */

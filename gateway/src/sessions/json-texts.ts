@@ -45,6 +45,9 @@ function redactText(text: string, names: readonly string[], redaction: Redaction
   }
 }
 
+/** Whether it may be such a text. */
+export const isJsonText = (value: unknown): value is string => typeof value === 'string' && /^\s*[[{]/.test(value)
+
 /** Digits that every number keeps. */
 const EXACT_DIGITS = 15
 
@@ -52,7 +55,7 @@ type Parsed = { readonly value: JsonObject | JsonValue[]; readonly isExact: bool
 
 /** `isExact`: the value is all that the text says. It is not where a name stands twice in an object, or a number has too many digits. */
 function parse(text: string): Parsed | null {
-  if (!/^\s*[[{]/.test(text)) return null
+  if (!isJsonText(text)) return null
   let members = 0
   let isExact = true
   const look = function (this: unknown, _name: string, value: unknown, { source = '' }: { source?: string } = {}) {

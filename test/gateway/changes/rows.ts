@@ -407,12 +407,12 @@ test('bad input of recordIn and contextIn is refused before anything is sent', a
 
 test('rules remove what must not be kept, out of the names of rows too, and excluded columns never come', async () => {
   const made = await world(
-    `create table session (token text primary key, password text, note text, ssn text, api_key_id int)`,
+    `create table session (token text primary key, password text, note text, ssn text, api_key_id int, profile jsonb)`,
     { exclude: ['*.session.ssn'], redaction: [{ name: 'iban', values: ['DE[0-9]{20}'] }] },
   )
   const recorder = await made.start()
   await made.client.query(
-    `insert into session values ('tok-1', 'hunter2', 'pay to DE89370400440532013000', '123-45', 1)`,
+    `insert into session values ('tok-1', 'hunter2', 'pay to DE89370400440532013000', '123-45', 1, '{"name": "ada", "password": "hunter2"}')`,
   )
   await made.client.query(`update session set note = 'none'; delete from session`)
   await contextIn(made.client, { token: 'tok-1' })
@@ -426,9 +426,16 @@ test('rules remove what must not be kept, out of the names of rows too, and excl
     ['/password', '[redacted:secret]'],
     ['/note', 'pay to [redacted:iban]'],
     ['/api_key_id', '1'],
+    ['/profile', '{"name":"ada","password":"[redacted:secret]"}'],
   ])
   expect(insert.metadata.changes.excluded).toEqual(['ssn'])
-  expect(insert.metadata.redactions.map(({ rule }: Told) => rule)).toEqual(['secret', 'secret', 'iban'])
+  const removed = insert.metadata.redactions.map(({ path, rule }: Told) => `${rule} ${path}`)
+  expect(removed).toEqual([
+    'secret /changes/4/after/password',
+    expect.stringMatching(/^secret /),
+    expect.stringMatching(/^secret /),
+    expect.stringMatching(/^iban /),
+  ])
   expect(update.metadata.changes.excluded).toEqual(['ssn'])
 })
 

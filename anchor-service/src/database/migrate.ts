@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { StartError } from '../errors.ts'
-import { isOutage } from './outage.ts'
+import { isOutage, isTlsFault } from './outage.ts'
 import { changesSessions } from './pooler.ts'
 
 /** The role of the service: it may only select and insert in schema `killick`. */
@@ -84,11 +84,20 @@ async function takeTurn(client: pg.Client, patienceMs: number): Promise<void> {
   }
 }
 
+/** @throws StartError if a file that the address names, such as `sslrootcert`, cannot be read */
+function openClient(databaseUrl: string): pg.Client {
+  try {
+    return new pg.Client({
+      ...{ connectionString: databaseUrl, application_name: 'killick migrations' },
+      connectionTimeoutMillis: CONNECT_MS,
+    })
+  } catch (error) {
+    throw new StartError(`DATABASE_URL: ${(error as Error).message}.`)
+  }
+}
+
 async function connect(databaseUrl: string): Promise<pg.Client> {
-  const client = new pg.Client({
-    ...{ connectionString: databaseUrl, application_name: 'killick migrations' },
-    connectionTimeoutMillis: CONNECT_MS,
-  })
+  const client = openClient(databaseUrl)
   // A connection that breaks between two statements: the next one fails.
   client.on('error', () => {})
   await client.connect()
@@ -98,8 +107,11 @@ async function connect(databaseUrl: string): Promise<pg.Client> {
 /** A sentence for the usual reasons why a database cannot be reached; its URL may hold a password and is not shown. */
 function describeOutage(error: Error & { code?: string }): Error {
   const { code = '', message } = error
-  if (/^(28P01|28000|3D000|42501)$/.test(code)) return new StartError(`DATABASE_URL: PostgreSQL refuses: ${message}.`)
+  // pg says so itself where PostgreSQL asks for a password and there is none, and gives no code.
+  if (/^(28P01|28000|3D000|42501)$/.test(code) || message.startsWith('SASL: '))
+    return new StartError(`DATABASE_URL: PostgreSQL refuses: ${message}.`)
   if (!isOutage(error)) return error
+  if (isTlsFault(error)) return new StartError(`DATABASE_URL: no TLS with the PostgreSQL there: ${message} (${code}).`)
   return error instanceof pg.DatabaseError
     ? new StartError(`DATABASE_URL: PostgreSQL is not ready: ${message} (${code}). Start again when it is.`)
     : new StartError(

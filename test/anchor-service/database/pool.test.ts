@@ -1,6 +1,15 @@
-import { expect, test } from 'vitest'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { TLSSocket } from 'node:tls'
+import { expect, onTestFinished, test } from 'vitest'
+import { migrate } from '../../../anchor-service/src/database/migrate.ts'
 import { isOutage } from '../../../anchor-service/src/database/outage.ts'
 import { keepSession, openPool } from '../../../anchor-service/src/database/pool.ts'
+import { findTool } from '../../../scripts/lib/tools.ts'
+import { certifier } from '../../gateway/support.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 
 const EXPIRES = '2027-01-12T00:00:00.000Z'
@@ -76,3 +85,50 @@ test('a lock of a session that says nothing is given back, and a session that is
   frozen.release(late)
   await pool.end()
 })
+
+test('an address without its password, or with a file that is not there, is told in a sentence', async () => {
+  const url = new URL(await createDatabase())
+  url.password = ''
+  await expect(migrate(url.href)).rejects.toThrow(/^DATABASE_URL: PostgreSQL refuses: .*password/)
+  await expect(migrate(`${url.href}?sslmode=verify-full&sslrootcert=/none.crt`)).rejects.toThrow(
+    /^DATABASE_URL: .*'\/none.crt'\.$/,
+  )
+})
+
+// Node makes no certificates.
+test.skipIf(findTool('openssl') === null)(
+  'a certificate that does not hold is an outage, and told as one',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'killick-database-tls-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const { issue, file } = certifier(folder)
+    issue('elsewhere', 'DNS:elsewhere')
+    issue('foreign', 'DNS:localhost', false)
+    let name = ''
+    // What PostgreSQL does before it has read anything of a connection: it agrees to TLS.
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => {
+        socket.write('S')
+        const [cert, key] = [readFileSync(file(`${name}.crt`)), readFileSync(file(`${name}.key`))]
+        new TLSSocket(socket, { isServer: true, cert, key }).on('error', () => {})
+      })
+    }).listen(0, 'localhost')
+    await once(server, 'listening')
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    const url = `postgres://killick:secret@localhost:${port}/killick?sslmode=verify-full&sslrootcert=${file('ca.crt')}`
+    const pool = openPool(url, false, 1)
+    onTestFinished(() => pool.end())
+    for (const [given, code] of [
+      ['elsewhere', 'ERR_TLS_CERT_ALTNAME_INVALID'],
+      ['foreign', 'DEPTH_ZERO_SELF_SIGNED_CERT'],
+    ] as const) {
+      name = given
+      expect(isOutage(await pool.query('select 1').catch((error) => error))).toBe(true)
+      await expect(migrate(url)).rejects.toThrow(
+        new RegExp(`^DATABASE_URL: no TLS with the PostgreSQL there: .*${code}`),
+      )
+    }
+  },
+)

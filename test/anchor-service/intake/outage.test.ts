@@ -31,6 +31,15 @@ test('a database that does not answer is an outage', async () => {
   expect(await problemOf(gone.href)).toMatchObject({ status: 503, code: 'unavailable' })
 })
 
+test('a database that refuses the login, as after a change of the password, or that is not there, is an outage', async () => {
+  const changed = new URL(it.databaseUrl)
+  changed.password = 'older'
+  expect(await problemOf(changed.href)).toMatchObject({ status: 503, code: 'unavailable' })
+  const dropped = new URL(it.databaseUrl)
+  dropped.pathname = '/dropped'
+  expect(await problemOf(dropped.href)).toMatchObject({ status: 503, code: 'unavailable' })
+})
+
 test('a database that shuts down, or whose disk is full, is an outage by its SQLSTATE; a broken schema is not', async () => {
   const instead = (body: string) =>
     queryAsOwner(

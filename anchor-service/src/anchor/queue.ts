@@ -22,6 +22,8 @@ export type DoorbellOptions = {
   /** The queue's name: no colon in it. */
   name: string
   intervalMs: number
+  /** Called when the queue goes down, with the reason, and with null when it is up again. */
+  tell?: (trouble: string | null) => void
 }
 
 const PATIENCE_MS = 2_000
@@ -41,24 +43,24 @@ export function openDoorbell(options: DoorbellOptions, answer: () => Promise<voi
     options.redisUrl === null ? onPostgres(options.databaseUrl, name, answer) : onRedis(options.redisUrl, name, answer)
   let trouble: string | null = null
   let isStarting = true
-  const down = (error: Error) => {
-    trouble = error.message
+  function note(next: string | null): void {
+    const isNews = (next === null) !== (trouble === null)
+    trouble = next
+    if (isNews) options.tell?.(next)
   }
+  const down = (error: Error) => note(error.message)
+  const up = () => note(null)
   queue.on('error', down)
   worker.on('error', down)
-  worker.on('ready', () => {
-    trouble = null
-  })
+  worker.on('ready', up)
 
   const away = () => trouble ?? `${backend} cannot be reached`
 
   async function send(work: () => Promise<unknown>): Promise<void> {
     if (isStarting) await withinTime(ready, '').catch(() => {})
     isStarting = false
-    if (!isReady()) throw new Error(away())
-    await withinTime(work(), `${backend} does not answer`).then(() => {
-      trouble = null
-    }, down)
+    if (!isReady()) note(away())
+    else await withinTime(work(), `${backend} does not answer`).then(up, down)
     if (trouble !== null) throw new Error(trouble)
   }
 

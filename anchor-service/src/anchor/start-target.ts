@@ -70,7 +70,13 @@ export function runTarget(parts: Parts): RunningTarget {
   // A visit asks the chain, whether or not there is news. Between two of them the reconciler looks into the ledger, which is cheap.
   const intervalMs = Math.max(target.intervalMs, SCHEDULE_MS)
   const doorbell = openDoorbell(
-    { redisUrl, databaseUrl, name: `killick-anchor-${target.name}`, intervalMs },
+    {
+      ...{ redisUrl, databaseUrl, name: `killick-anchor-${target.name}`, intervalMs },
+      tell(trouble) {
+        if (trouble === null) log.info(about, 'the queue is up again')
+        else log.warn(about, `the queue is down, and anchoring goes on without it: ${trouble}`)
+      },
+    },
     keeper.visit,
   )
 

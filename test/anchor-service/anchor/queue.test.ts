@@ -90,13 +90,39 @@ describe.each(['postgresql', 'redis'] as const)('a doorbell on %s', (on) => {
   })
 })
 
-test('a ring that nobody can be told of says why', async () => {
+test('a ring that nobody can be told of says why, and it is told once', async () => {
+  const told: (string | null)[] = []
   const bell = openDoorbell(
-    { redisUrl: 'redis://127.0.0.1:9', databaseUrl, name: 'away', intervalMs: 60_000 },
+    {
+      ...{ redisUrl: 'redis://127.0.0.1:9', databaseUrl, name: 'away', intervalMs: 60_000 },
+      tell: (trouble) => told.push(trouble),
+    },
     async () => {},
   )
   const why = 'connect ECONNREFUSED 127.0.0.1:9'
   await expect(bell.ring()).rejects.toThrow(why)
+  await expect(bell.schedule()).rejects.toThrow(why)
   expect(bell.status()).toEqual({ backend: 'redis', isUp: false, detail: why })
+  expect(told).toEqual([why])
   await bell.close()
+})
+
+test.skipIf(!redisAvailable())('a Redis that is full is told when it begins and when it ends', async () => {
+  const { Redis } = await import('ioredis')
+  const admin = new Redis(redis!.url)
+  const told: (string | null)[] = []
+  const bell = openDoorbell(
+    {
+      ...{ redisUrl: redis!.url, databaseUrl, name: 'full', intervalMs: 60_000 },
+      tell: (trouble) => told.push(trouble),
+    },
+    async () => {},
+  )
+  await bell.ring()
+  await admin.config('SET', 'maxmemory', '1')
+  await expect(bell.ring()).rejects.toThrow(/maxmemory/)
+  await admin.config('SET', 'maxmemory', '0')
+  await bell.ring()
+  expect(told).toEqual([expect.stringContaining('maxmemory'), null])
+  await Promise.all([bell.close(), admin.quit()])
 })

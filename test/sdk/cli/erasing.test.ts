@@ -1,5 +1,7 @@
 /** `killick erase`, `erasures`, `retention`, `prune` and `holds` against a real service. */
 import { randomUUID } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newSigner, Producer, post } from '../../anchor-service/support/producer.ts'
 import {
@@ -13,7 +15,7 @@ import {
   testService,
   twoPeople,
 } from '../../anchor-service/support/service.ts'
-import { killick } from './support.ts'
+import { killick, killickAsked } from './support.ts'
 
 const SUBJECT = 'zoe-4711'
 let service: TestService
@@ -234,4 +236,21 @@ test('where it takes two people, what one proposes another sees and confirms', a
   expect(end).toMatchObject({ code: 0, out: expect.stringMatching(/^[0-9a-f-]{36}\n$/) })
   expect(end.err).toMatch(/^Proposed by anna, .*shop/)
   expect(rows((await run(['retention'])).out).at(-1)).toMatchObject({ id: 'shop', state: 'standing' })
+})
+
+test('who waits for an erasure is told that the service is away, and not that it works', async () => {
+  const id = randomUUID()
+  let looks = 0
+  const server = createServer((request, response) => {
+    const isLook = request.method === 'GET'
+    if (isLook && ++looks === 1) return void request.socket.destroy()
+    response.writeHead(isLook ? 200 : 202, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ id, events: 4, logIndex: 7, state: isLook ? 'done' : 'open' }))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { code, err } = await killickAsked([...ORDER, '--wait', '--url', url, '--token', ERASER], [])
+  server.close()
+  expect(code).toBe(0)
+  expect(err).toMatch(/waiting for the service, which cannot be reached: 4 events, \d s.*It was carried out\./s)
 })

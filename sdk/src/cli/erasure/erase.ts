@@ -123,17 +123,20 @@ function tellDryRun(found: JsonObject): void {
 async function carriedOut(service: Parameters<typeof askJson>[0], made: JsonObject): Promise<JsonObject> {
   const id = textOf(made, 'id')
   const since = performance.now()
-  const line = progress(
-    () =>
-      `being carried out: ${count(numberOf(made, 'events'), 'event')}, ${Math.round((performance.now() - since) / 1000)} s`,
-  )
+  let isAway = false
+  const line = progress(() => {
+    const how = isAway ? 'ordered, and waiting for the service, which cannot be reached' : 'being carried out'
+    return `${how}: ${count(numberOf(made, 'events'), 'event')}, ${Math.round((performance.now() - since) / 1000)} s`
+  })
   try {
     for (let now = made; ; ) {
       if (textOf(now, 'state') === 'done') return now
       line.step()
       await sleep(LOOK_MS)
+      isAway = false
       now = await askJson(service, 'GET', `/v1/erasures/${id}`).catch((error) => {
-        if (error instanceof KillickError && error.code === 'unreachable') return now
+        isAway = error instanceof KillickError && error.code === 'unreachable'
+        if (isAway) return now
         throw error
       })
     }

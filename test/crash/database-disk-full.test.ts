@@ -94,6 +94,8 @@ test('a full disk under the database refuses cleanly, and once there is room eve
   const producer = new Producer('refused', signer)
   const batch = await producer.batch(Array.from({ length: 200 }, (_, i) => sampleEvent(i)))
   expect(await post(url, batch.body)).toMatchObject({ status: 503, json: { code: 'unavailable' } })
+  // Its peers are told that it is unavailable; whoever runs it, why.
+  await expect.poll(() => service!.output()).toMatch(/"cause":".*No space left on device/)
   expect((await call(url, '/healthz', null)).status).toBe(200)
 
   await breakPostgres(data)

@@ -22,7 +22,7 @@ export async function acceptHead(config: Config, isSure: boolean): Promise<strin
     await ledger.acceptHead()
     const head = (await ledger.head())!
     const lost = await keepOrders(store.pool, config.dataFolder).lost()
-    return `${describe(fault)}\n\nAccepted, and recorded as the event log.accept-head. The log goes on at ${head.size} entries.\n${AGAIN}${lost.length > 0 ? ERASE : ''}`
+    return `${describe(fault)}\n\nAccepted, and recorded as the event log.accept-head. The log goes on at ${head.size} entries.\n${AGAIN}${ANCHORED}${lost.length > 0 ? ERASE : ''}`
   } finally {
     await store.close()
   }
@@ -44,12 +44,18 @@ on by itself. To go on without them:
     killick-anchor-service accept-head --yes
 
 Then this log's key will have signed two histories. Whoever holds a receipt or a checkpoint of the first can prove that, and
-recorders that had sent the missing events stop with log_forked. What was anchored of the first cannot be anchored over.
+recorders that had sent the missing events stop with log_forked. What was anchored of the first cannot be anchored over: while a
+contract holds more entries than the database, no batch is taken, until the log goes on under another publisher.
 Keep a copy of the database and of the data folder as they are before you decide.`
 
 const AGAIN = `
 What was decided in the missing entries does not count any more: links that were withdrawn open again, keys that were ended sign again, and
 holds, policies, catalogues and pruning are as they were. See to that before others get to the service.
+`
+
+const ANCHORED = `
+While a contract holds more entries than that, no batch is taken: then let the log go on under another publisher, with a new chain key and
+killick-anchor-service succeed.
 `
 
 const ERASE = `

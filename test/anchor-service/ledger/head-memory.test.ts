@@ -196,6 +196,7 @@ test('the command accept-head says what it did, or why it did nothing', async ()
   expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining('Nothing was changed') })
   const decided = await run('--yes')
   expect(decided).toMatchObject({ code: 0, output: expect.stringContaining('The log goes on at') })
+  expect(decided.output).toMatch(/While a contract holds more entries than that, no batch is taken/)
   expect(decided.output).toContain('links that were withdrawn open again, keys that were ended sign again')
   expect(await run('--yes')).toMatchObject({ code: 0, output: expect.stringContaining('nothing to accept') })
   // Of the end only the checkpoint is gone.

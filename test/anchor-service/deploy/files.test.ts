@@ -94,6 +94,9 @@ describe('kubernetes', async () => {
     const secret = Object.fromEntries(
       [...text.matchAll(/--from-literal=(\w+)/g)].map(([, name]) => [name, 'x'.repeat(16)]),
     )
+    // Else each pod makes a token of its own, which the other refuses.
+    const tokens = documented.filter((name) => /^KILLICK_\w+_TOKEN$/.test(name))
+    expect(Object.keys(secret)).toEqual(expect.arrayContaining(tokens))
     const later = [...text.matchAll(/^ {2}# (KILLICK_\w+):/gm)].map(([, name]) => name)
     const urls = { DATABASE_URL: 'postgres://database/killick', REDIS_URL: 'redis://queue' }
     expectSettings({ ...(await imageEnv()), ...kind('ConfigMap').data, ...secret, ...urls })

@@ -42,7 +42,10 @@ export async function handover({ anchor, origin }: Config, to: string): Promise<
       const chain = openChain(nodesOf(target))
       const logId = given ?? logIdOf(signer.address, origin)
       if (to === 'accept' && given === null) throw new Error('KILLICK_LOG_ID must say which log to accept')
-      const { chainId } = await chain.look(contract, logId, signer.address)
+      const { chainId, head } = await chain.look(contract, logId, signer.address)
+      // A command that ended after its transaction, or between two targets, may be run again.
+      if (to === 'accept' && head?.publisher === signer.address)
+        return { logId, address: signer.address, transaction: null }
       const data = to === 'accept' ? calls.acceptPublisher(logId) : calls.offerPublisher(logId, to)
       return {
         logId,
@@ -51,7 +54,7 @@ export async function handover({ anchor, origin }: Config, to: string): Promise<
       }
     })
     lines.push(`${name}: ${to === 'accept' ? `${address} publishes` : `${address} offers ${to}`} log ${logId}`)
-    lines.push(`  transaction ${transaction}`)
+    lines.push(transaction === null ? '  It did before.' : `  transaction ${transaction}`)
     if (to !== 'accept')
       lines.push(`  Next: with the new key and KILLICK_LOG_ID=${logId}, killick-anchor-service handover accept`)
   }

@@ -1,6 +1,7 @@
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import { type AuditLog, type KillickError, openAuditLog } from '@killick/sdk'
 import type { FastifyInstance } from 'fastify'
 import {
@@ -232,12 +233,20 @@ function listenersOf({ listen: { port, tls, socket } }: CollectorConfig): Listen
 }
 
 function readTls({ cert, key, clientCa, clientRequired }: CollectorTls): NonNullable<ListenerOptions['tls']> {
-  return {
+  const read = {
     cert: readText(cert, 'listen.tls.cert'),
     key: readText(key, 'listen.tls.key'),
     ...(clientCa !== null && { ca: readText(clientCa, 'listen.tls.clientCa') }),
-    rejectUnauthorized: clientRequired,
   }
+  try {
+    createSecureContext(read)
+  } catch (error) {
+    throw new GatewayStartError(
+      'gateway_start_failed',
+      `listen.tls: ${key} is not the key of ${cert}, or one of them is no PEM: ${(error as Error).message}`,
+    )
+  }
+  return { ...read, rejectUnauthorized: clientRequired }
 }
 
 function readText(path: string, setting: string): string {

@@ -160,6 +160,12 @@ test.skipIf(findTool('openssl') === null)(
       // The image asks for its health with TLS and without.
       expect([await healthOf(url), await healthOf(edge.url)]).toEqual([0, 0])
       expect(await healthOf('http://127.0.0.1:1')).toBe(1)
+      // The key of another certificate.
+      const tls = { cert: file('server.crt'), key: file('other.key') }
+      await expect(testCollector(NOWHERE, { listen: { port: 0, tls } })).rejects.toMatchObject({
+        code: 'gateway_start_failed',
+        message: expect.stringMatching(/^listen\.tls: .*other\.key is not the key of .*server\.crt/),
+      })
     } finally {
       await stop()
     }

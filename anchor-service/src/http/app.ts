@@ -10,7 +10,7 @@ import type { App, AppDeps } from './deps.ts'
 import { type KeptBody, keepBody, keepForGood, sendKept } from './kept-body.ts'
 import { loggerOptions } from './logger.ts'
 import type { Metrics } from './metrics.ts'
-import { describe, nameProblems } from './openapi.ts'
+import { describe, nameProblems, nameWildcard } from './openapi.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import { RateStore } from './rate-store.ts'
 import { activityRoutes } from './routes/activity.ts'
@@ -86,7 +86,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   unread.watch(app)
 
   await app.register(cookie)
-  await app.register(swagger, { openapi: describe(deps.published.url) })
+  await app.register(swagger, { openapi: describe(deps.published.url), transform: nameWildcard })
   if (deps.rateLimit > 0) {
     await app.register(rateLimit, {
       max: deps.rateLimit,

@@ -49,3 +49,12 @@ export function nameProblems({ paths = {} }: { paths?: object }): void {
       if (refusal !== undefined && schema !== undefined) refusal.content = { 'application/problem+json': schema }
     }
 }
+
+/**
+ * Shows a wildcard as a parameter with a name, since OpenAPI has none: of a parameter `*`, generators make clients that do not compile, or
+ * that ask for `/tile/` alone.
+ */
+export const nameWildcard = <S>({ schema, url }: { schema: S; url: string }): { schema: S; url: string } => ({
+  schema,
+  url: url.replace('*', ':path'),
+})

@@ -76,3 +76,14 @@ test('a key that finds no room leaves nothing in the way of the next try', async
   expect((await keygen()).code).toBe(0)
   expect(readdirSync(folder).sort()).toEqual(['app.key.json', 'app.pub.json'])
 })
+
+test('of a spool on a disk that is read-only it says so, whether the folder is there or not', async () => {
+  disk.protect()
+  for (const spool of ['spool', 'none', 'none/either', '{worker}']) {
+    const options = { url: 'http://127.0.0.1:9', source: 'full', key: generateKey(), spool: join(disk.folder, spool) }
+    await expect(openAuditLog(options), spool).rejects.toMatchObject({
+      code: 'spool_failed',
+      message: expect.stringContaining('EROFS: read-only file system'),
+    })
+  }
+})

@@ -9,6 +9,8 @@ export type SmallDisk = {
   fill(): void
   /** Gives back what `fill` took. */
   free(): void
+  /** Lets nobody write to it any more; `remove` takes it all the same. */
+  protect(): void
   /** Unmounts it; nothing may use it any more. */
   remove(): void
 }
@@ -42,6 +44,7 @@ export function smallDisk(mebibytes: number, home: string = tmpdir()): SmallDisk
       closeSync(file)
     },
     free: () => rmSync(ballast, { force: true }),
+    protect: () => run('mount', '-o', 'remount,ro', folder),
     remove() {
       run('umount', folder)
       rmSync(folder, { recursive: true })

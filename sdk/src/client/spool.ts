@@ -125,7 +125,7 @@ export class Spool {
    */
   static open(options: SpoolOptions): Promise<Spool> {
     return orSpoolError(options.dir, async () => {
-      await mkdir(options.dir, { recursive: true, mode: 0o700 })
+      await makeFolder(options.dir)
       const spool = new Spool(options, await lockDirectory(options.dir))
       try {
         await spool.#recover()
@@ -324,4 +324,19 @@ export class Spool {
   #wake(): void {
     for (const wake of this.#waiters.splice(0)) wake()
   }
+}
+
+/** Makes the folder with those above it. On a file system that is read-only, Node says of that only that something is not there. */
+async function makeFolder(dir: string): Promise<void> {
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' && path !== undefined) await mkdir(path, { mode: 0o700 }).catch(throwReadOnly)
+    throw error
+  }
+}
+
+function throwReadOnly(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EROFS') throw error
 }

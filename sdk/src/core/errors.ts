@@ -76,7 +76,7 @@ const WITH_MORE = {
   spool_full: 'The spool has reached its size limit, and no room came free in time.',
   spool_disk_full: 'The disk that holds the spool is full.',
   spool_failed: 'The spool cannot be read or written: the disk is read-only, missing or at fault.',
-  spool_locked: 'Another live process has this spool open.',
+  spool_locked: 'A live process has this spool open, another or this one.',
   spool_corrupt: 'The spool holds bytes that were not written by the recorder.',
   not_accepted:
     'The log has not accepted everything in time; what is left waits in the spool, or is lost with a process without a disk.',

@@ -28,9 +28,9 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KillickError } from '../core/errors.ts'
 
-/** What is thrown; `by`: the process that holds the lock, as far as it is known. */
+/** What is thrown; `by`: the process that holds the lock, as far as it is known; `isOwn`: this program holds it. */
 export type LockFaults = {
-  locked(dir: string, by: string): KillickError
+  locked(dir: string, by: string, isOwn: boolean): KillickError
   noSockets(dir: string, why: string): KillickError
 }
 
@@ -49,6 +49,8 @@ const BEATS = 3.5
 const SETTLE_MS = 10_000
 /** Bytes of a socket's path on macOS, with its end; Linux takes four more. */
 const MAX_PATH_BYTES = 103
+/** The locks that this thread holds. */
+const held = new Set<string>()
 /** What systems say of a file system that has no sockets. */
 const NO_SOCKETS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL', 'ENOSYS'])
 
@@ -72,6 +74,7 @@ export async function lockDirectory(
     const beat = setInterval(() => void utimes(file, new Date(), new Date()).catch(() => {}), beatMs)
     beat.unref()
     const release = () => {
+      held.delete(id)
       clearInterval(beat)
       try {
         unlinkSync(file)
@@ -84,6 +87,7 @@ export async function lockDirectory(
       await outlast(dir, short.dir, id, { machine, beatMs, faults })
       writeFileSync(`${file}.tmp`, `${id} process ${process.pid}\n`, { mode: 0o600 })
       renameSync(`${file}.tmp`, join(dir, HOLDER_FILE))
+      held.add(id)
     } catch (error) {
       release()
       throw error
@@ -129,16 +133,18 @@ async function outlast(
     const [holder, by] = readHolder(dir)
     const isHeld = rivals.includes(holder)
     if (isHeld || rivals.some((rival) => rival < id) || performance.now() > until)
-      throw faults.locked(dir, isHeld ? by : '')
+      throw faults.locked(dir, isHeld ? by : '', isHeld && held.has(holder))
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
 const OF_SPOOL: LockFaults = {
-  locked: (dir, by) =>
+  locked: (dir, by, isOwn) =>
     new KillickError(
       'spool_locked',
-      `Another recorder${by && ` (${by})`} is using the spool ${dir}; give each recorder a directory of its own`,
+      isOwn
+        ? `The spool ${dir} is open in this process already; open the log once, and keep it on globalThis where modules are loaded again`
+        : `Another recorder${by && ` (${by})`} is using the spool ${dir}; give each recorder a directory of its own`,
       { dir },
     ),
   noSockets: (dir, why) => new KillickError('spool_failed', `The spool ${dir} ${why}`, { dir }),
@@ -230,6 +236,6 @@ async function lockPipe(dir: string, faults: LockFaults): Promise<() => void> {
     return () => void server.close()
   } catch (error) {
     if (!['EADDRINUSE', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-    throw faults.locked(dir, '')
+    throw faults.locked(dir, '', false)
   }
 }

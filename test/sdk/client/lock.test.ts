@@ -45,6 +45,11 @@ test('a lock is held by a process, named in the refusal, until it is killed', as
   expect(beacons(dir)).toHaveLength(1)
   const release = await lockDirectory(dir)
   expect(beacons(dir)).toHaveLength(1)
+  // As when a development server loads the module again that opens the log.
+  await expect(lockDirectory(dir)).rejects.toMatchObject({
+    code: 'spool_locked',
+    message: expect.stringContaining('is open in this process already; open the log once'),
+  })
   release()
   expect(beacons(dir)).toEqual([])
 })

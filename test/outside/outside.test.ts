@@ -88,6 +88,18 @@ describe('runtimes', { timeout: 120_000 }, () => {
     await records('bun', found('bun', skip), 'app.js')
   })
 
+  test.for(['deno', 'bun'] as const)(
+    'on %s a thread answers and ends, and nothing is said of it',
+    async (name, { skip }) => {
+      const from = `from './node_modules/@killick/sdk/src/node/thread.js'`
+      await writeFile(join(project, 'asking.js'), `import { keepThread } ${from}\n${ASKING}`)
+      await writeFile(join(project, 'answering.js'), `import { answerQuestions } ${from}\n${ANSWERING}`)
+      const args = name === 'deno' ? ['run', '--allow-all', 'asking.js'] : ['asking.js']
+      const said = await run(found(name, skip), args, { cwd: project, env: ENV })
+      expect(said).toEqual({ stdout: '42\n', stderr: '' })
+    },
+  )
+
   test('an older Node says so in one sentence, wherever one begins', async ({ skip }) => {
     const node = found('node18', skip)
     const says = async (...args: string[]) =>
@@ -102,6 +114,14 @@ describe('runtimes', { timeout: 120_000 }, () => {
     expect(await says('--input-type=module', '-e', `import '@killick/sdk/verify'`)).toBe('')
   })
 })
+
+/** A program that has a thread answer, and ends it. */
+const ASKING = `
+const thread = keepThread(new URL('./answering.js', import.meta.url), { data: null })
+console.log(await thread.ask(6))
+await thread.end()
+`
+const ANSWERING = 'answerQuestions(async (n) => ({ answer: n * 7 }), async () => {})'
 
 /** What a test of an application does with jest's expect, which is given as an argument. */
 const JEST = `

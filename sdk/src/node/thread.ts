@@ -235,7 +235,8 @@ export function answerQuestions<Asked, Answered, Told extends object = never>(
 /** The other side of a thread that is told things. @param end as in `answerQuestions` */
 export function hear<Told>(told: (message: Told) => void, end: () => Promise<void>): void {
   parentPort!.on('message', (message: Told | typeof END) => {
-    if (message === END) end().then(() => parentPort!.close())
+    // Deno's port has no `close()`. One that is not waited for ends the thread as well.
+    if (message === END) end().then(() => parentPort!.unref())
     else told(message)
   })
   parentPort!.postMessage(READY)

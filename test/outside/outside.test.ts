@@ -100,6 +100,14 @@ describe('runtimes', { timeout: 120_000 }, () => {
     },
   )
 
+  test.for(['deno', 'bun'] as const)('on %s killick run refuses, and runs nothing', async (name, { skip }) => {
+    const args = ['node_modules/@killick/sdk/src/killick.js', 'run', '--', 'echo', 'ran']
+    const options = { cwd: project, env: ENV, timeout: 20_000, killSignal: 'SIGKILL' } as const
+    const how = name === 'deno' ? ['run', '--allow-all'] : []
+    const said = await run(found(name, skip), [...how, ...args], options).catch((failed) => failed)
+    expect(said).toMatchObject({ code: 125, stdout: '', stderr: expect.stringContaining('takes Node') })
+  })
+
   test('an older Node says so in one sentence, wherever one begins', async ({ skip }) => {
     const node = found('node18', skip)
     const says = async (...args: string[]) =>

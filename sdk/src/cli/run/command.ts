@@ -27,6 +27,9 @@ export const run: Command = {
     const end = args.indexOf('--')
     const given = readArgs(RUN, end < 0 ? args : args.slice(0, end))
     const { values } = given
+    // Their pipes are not Node's: Deno does not open them, and Bun waits without an end.
+    if (process.versions.deno !== undefined || process.versions.bun !== undefined)
+      throw new UsageError('This command takes Node; Deno and Bun cannot run it')
     if (values.strict && values.observe) throw new UsageError('--strict and --observe exclude each other')
     const job: Job = {
       ...commandOf(end < 0 ? [] : args.slice(end + 1), values.ssh),

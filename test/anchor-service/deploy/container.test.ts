@@ -73,7 +73,8 @@ describe.skipIf(missing.length > 0 || refused)('the container image', () => {
     // The context: what the Containerfile copies, as it lies in a checkout after `npm run pack`.
     const context = join(folder, 'context')
     await mkdir(join(context, 'dist'), { recursive: true })
-    for (const file of ['package.json', 'package-lock.json', '.dockerignore']) await copyFile(join(root, file), join(context, file))
+    for (const file of ['package.json', 'package-lock.json', '.dockerignore'])
+      await copyFile(join(root, file), join(context, file))
     const { folder: dist } = await packed()
     for (const name of ['sdk', 'anchor-service', 'gateway'])
       await run('cp', ['-r', join(dist, name), join(context, 'dist', name)])

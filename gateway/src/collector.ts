@@ -1,6 +1,6 @@
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { type AddressInfo, connect } from 'node:net'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { type AuditLog, type KillickError, openAuditLog } from '@killick/sdk'
 import type { FastifyInstance } from 'fastify'
@@ -253,10 +253,11 @@ function readText(path: string, setting: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new GatewayStartError(
-      'gateway_start_failed',
-      `${setting}: ${path} cannot be read: ${(error as Error).message}`,
-    )
+    // Who puts a token itself in the place of its file must not find it in a log.
+    const fault = /^[\w-]{24,}$/.test(basename(path))
+      ? 'there is no file of that name, which is not shown, since it may be a token'
+      : `${path} cannot be read: ${(error as Error).message}`
+    throw new GatewayStartError('gateway_start_failed', `${setting}: ${fault}`)
   }
 }
 

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
@@ -6,6 +7,7 @@ import { request as requestTls } from 'node:https'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { inspect } from 'node:util'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { checkCollectorConfig, GatewayStartError, makeEmitterKey } from '@killick/gateway'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -171,6 +173,16 @@ test.skipIf(findTool('openssl') === null)(
     }
   },
 )
+
+test('a token in the place of its file is shown nowhere', async () => {
+  const readerToken = randomBytes(24).toString('base64url')
+  const error = await testCollector(NOWHERE, { readerToken }).catch((failed: Error) => failed)
+  expect(error).toMatchObject({
+    code: 'gateway_start_failed',
+    message: expect.stringMatching(/^readerToken: there is no file/),
+  })
+  expect(inspect(error)).not.toContain(readerToken)
+})
 
 /** How the health check of the gateway's image ends, where the port is that of a URL. */
 async function healthOf(url: string | null): Promise<number> {

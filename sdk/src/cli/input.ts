@@ -2,9 +2,11 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { UsageError } from './command.ts'
 
-/** A path as a message names it. Who puts a private key itself in its place must not find it in a terminal or a log. */
-const shownPath = (path: string): string =>
-  /^\s*[{["]/.test(path) ? 'JSON, which is not shown here, since it may hold a private key' : path
+/** A path as a message names it. Who puts a private key or a token itself in its place must not find it in a terminal or a log. */
+function shownPath(path: string): string {
+  if (/^\s*[{["]/.test(path)) return 'JSON, which is not shown here, since it may hold a private key'
+  return /^[\w-]{24,}$/.test(path) ? 'a name that is not shown here, since it may be a token' : path
+}
 
 /** Text of a small file, at most 64 KiB. @throws UsageError in terms of an option */
 export function readOption(path: string, option: string, what = 'neither a key nor the path of a file'): string {

@@ -121,6 +121,10 @@ test.each([
   [['verify', '/tmp'], /\/tmp: it is a folder/],
   [['verify', '-', '--log-key', 'nonsense'], /--log-key/],
   [['verify', '-', '--log-key', '{"kty":"OKP","d":"secret"}'], /^(?!.*secret).*--log-key .*JSON, which is not shown/],
+  [
+    ['search', '--url', 'http://127.0.0.1:1', '--token-file', 'yNWABPn4fCK0TDhhJdWvoND2TmS0zSUC'],
+    /^(?!.*yNWABP).*--token-file .* not shown here/,
+  ],
   [['verify', '-', '--source-key', '{"kty":"OKP"}'], /--source-key needs the name of the source/],
   [['verify', '-', '--source-key', 'a={"kty":"OKP"}'], /--source-key/],
   [['verify', '-', '--source-key', `a={"source":"b","jwk":${KEY}}`], /--source-key it is pinned for b, and not for a/],

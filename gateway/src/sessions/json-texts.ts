@@ -2,6 +2,7 @@
 // text too.
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import { KitError, type Redaction, type Removal } from '@killick/sdk/kit'
+import { isDeep } from './disclosed.ts'
 
 /**
  * A value of which the rules have looked into each text that is an object or an array of JSON as a whole. One in which they have found
@@ -17,27 +18,30 @@ export function redactJsonTexts(
   removals: Removal[],
 ): JsonValue {
   if (typeof value === 'string') return redactText(value, names, redaction, removals)
-  if (Array.isArray(value))
-    return value.map((each, i) => redactJsonTexts(each, [...names, `${i}`], redaction, removals))
+  // Of most values it is known at once that there is nothing to look into.
+  const looked = (each: JsonValue, name: string) =>
+    typeof each === 'object' || isJsonText(each) ? redactJsonTexts(each, [...names, name], redaction, removals) : each
+  if (Array.isArray(value)) return value.map((each, i) => looked(each, `${i}`))
   if (!isObject(value)) return value
-  return Object.fromEntries(
-    Object.entries(value).map(([name, each]) => [name, redactJsonTexts(each, [...names, name], redaction, removals)]),
-  )
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, looked(each, name)]))
 }
 
 function redactText(text: string, names: readonly string[], redaction: Redaction, removals: Removal[]): string {
-  const parsed = parse(text)
-  if (parsed === null) return text
+  const value = parse(text)
+  if (value === null) return text
   try {
-    const found = redaction.redactValue(parsed.value)
-    const [first] = found.removals
-    if (first === undefined) return text
+    const inside: Removal[] = []
+    // A text in it may be JSON as well: a tool that echoes a body has that in its result, and its result in a text.
+    const found = redaction.redactValue(redactJsonTexts(value, names, redaction, inside))
     const place = pointerTo(names, redaction)
-    if (!parsed.isExact) {
+    const all = [...inside, ...found.removals.map(({ path, rule }) => ({ path: `${place}${path}`, rule }))]
+    const [first] = all
+    if (first === undefined) return text
+    if (!isExact(text)) {
       removals.push({ path: place, rule: first.rule })
       return `[redacted:${first.rule}]`
     }
-    removals.push(...found.removals.map(({ path, rule }) => ({ path: `${place}${path}`, rule })))
+    removals.push(...all)
     return JSON.stringify(found.value)
   } catch (error) {
     if (!(error instanceof KitError)) throw error
@@ -48,30 +52,35 @@ function redactText(text: string, names: readonly string[], redaction: Redaction
 /** Whether it may be such a text. */
 export const isJsonText = (value: unknown): value is string => typeof value === 'string' && /^\s*[[{]/.test(value)
 
-/** Digits that every number keeps. */
-const EXACT_DIGITS = 15
-
-type Parsed = { readonly value: JsonObject | JsonValue[]; readonly isExact: boolean }
-
-/** `isExact`: the value is all that the text says. It is not where a name stands twice in an object, or a number has too many digits. */
-function parse(text: string): Parsed | null {
+function parse(text: string): JsonObject | JsonValue[] | null {
   if (!isJsonText(text)) return null
-  let members = 0
-  let isExact = true
-  const look = function (this: unknown, _name: string, value: unknown, { source = '' }: { source?: string } = {}) {
-    if (!Array.isArray(this)) members += 1
-    if (typeof value === 'number' && source !== `${value}` && source.replace(/\D/g, '').length > EXACT_DIGITS)
-      isExact = false
-    return value
-  }
   try {
-    const value = JSON.parse(text, look) as JsonObject | JsonValue[]
-    // The whole is the one member of an object that there is not.
-    return { value, isExact: isExact && members - 1 === membersIn(text) }
+    const value = JSON.parse(text) as JsonObject | JsonValue[]
+    return isDeep(value) ? null : value
   } catch {
     return null
   }
 }
+
+/** Whether what is parsed is all that the text says. It is not where a name stands twice in an object, or a number cannot be kept. */
+function isExact(text: string): boolean {
+  let members = 0
+  let hasAll = true
+  JSON.parse(text, function (this: unknown, _name: string, value: unknown, { source = '' }: { source?: string } = {}) {
+    if (!Array.isArray(this)) members += 1
+    if (typeof value === 'number' && !isKept(value, source)) hasAll = false
+    return value
+  })
+  // The whole is the one member of an object that there is not.
+  return hasAll && members - 1 === membersIn(text)
+}
+
+/** Digits that every number keeps. */
+const EXACT_DIGITS = 15
+
+/** Whether a number is the one that was written. */
+const isKept = (value: number, source: string): boolean =>
+  source === `${value}` || source.replace(/\D/g, '').length <= EXACT_DIGITS
 
 /** How many members its objects have. Without a regular expression, which would need stack for each character of a string. */
 function membersIn(text: string): number {

@@ -92,6 +92,8 @@ test('what is large is a hash, and what is secret is removed before it is signed
   await session.call('echo', {
     odd: ['{"a":1,"a":2,"pin":1}', '[{"n":12345678901234567890,"pin":1}]', '{"":{"a":"\\":"},"pin":1.0}'],
   })
+  // What is in a text of a text: the server says it once more, in a third.
+  await session.call('echo', { body: '{"to":[{"pin":4711}]}' })
   await session.end()
   const events = await it.events()
   const [big, blob, echo] = find(events, 'mcp.tools.call.result')
@@ -112,12 +114,15 @@ test('what is large is a hash, and what is secret is removed before it is signed
     '[redacted:secret]',
     '{"":{"a":"\\":"},"pin":"[redacted:secret]"}',
   ])
+  const inner = find(events, 'mcp.tools.call.result')[5]
+  expect(JSON.parse(inner.result.content[0].text)).toEqual({ body: '{"to":[{"pin":"[redacted:secret]"}]}' })
+  expect(inner.metadata.redactions).toEqual([{ path: '/result/content/0/text/body/to/0/pin', rule: 'secret' }])
   const secret = find(events, 'mcp.tools.call')[2]
   expect(secret.args.password).toBe('[redacted:secret]')
   expect(secret.metadata.redactions.map(({ rule }: { rule: string }) => rule)).toEqual(['secret', 'iban', 'credential'])
   expect(secret.mcp.message).toEqual({ bytes: expect.any(Number) })
   const all = JSON.stringify(events.map(told))
-  expect(all).not.toMatch(/hunter[234]|DE123456|abcdefgh/)
+  expect(all).not.toMatch(/hunter[234]|DE123456|abcdefgh|4711/)
   expect(it.seen().join()).toContain('hunter4')
 })
 

@@ -75,12 +75,17 @@ function isExact(text: string): boolean {
   return hasAll && members - 1 === membersIn(text)
 }
 
-/** Digits that every number keeps. */
+/** Digits that every number keeps, from the smallest one on. */
 const EXACT_DIGITS = 15
+const SMALLEST = 2 ** -1022
 
 /** Whether a number is the one that was written. */
-const isKept = (value: number, source: string): boolean =>
-  source === `${value}` || source.replace(/\D/g, '').length <= EXACT_DIGITS
+function isKept(value: number, source: string): boolean {
+  if (source === `${value}`) return true
+  if (source.replace(/\D/g, '').length > EXACT_DIGITS) return false
+  if (value === 0) return /^-?0(?:\.0+)?(?:e|$)/i.test(source)
+  return Math.abs(value) >= SMALLEST && Number.isFinite(value)
+}
 
 /** How many members its objects have. Without a regular expression, which would need stack for each character of a string. */
 function membersIn(text: string): number {

@@ -90,7 +90,11 @@ test('what is large is a hash, and what is secret is removed before it is signed
   await session.call('echo', { odd })
   // What would be printed as something else goes as a whole.
   await session.call('echo', {
-    odd: ['{"a":1,"a":2,"pin":1}', '[{"n":12345678901234567890,"pin":1}]', '{"":{"a":"\\":"},"pin":1.0}'],
+    odd: [
+      '{"a":1,"a":2,"pin":1}',
+      ...['12345678901234567890', '1e400', '1e-400', '0.00e7'].map((n) => `[{"n":${n},"pin":1}]`),
+      '{"":{"a":"\\":"},"pin":1.0}',
+    ],
   })
   // What is in a text of a text: the server says it once more, in a third.
   await session.call('echo', { body: '{"to":[{"pin":4711}]}' })
@@ -110,8 +114,8 @@ test('what is large is a hash, and what is secret is removed before it is signed
   expect(echo.mcp.message).toEqual({ bytes: expect.any(Number) })
   expect(find(events, 'mcp.tools.call')[3].args.odd).toEqual(odd)
   expect(find(events, 'mcp.tools.call')[4].args.odd).toEqual([
-    '[redacted:secret]',
-    '[redacted:secret]',
+    ...Array.from({ length: 4 }, () => '[redacted:secret]'),
+    '[{"n":0,"pin":"[redacted:secret]"}]',
     '{"":{"a":"\\":"},"pin":"[redacted:secret]"}',
   ])
   const inner = find(events, 'mcp.tools.call.result')[5]

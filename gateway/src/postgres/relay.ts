@@ -275,7 +275,6 @@ class Relay {
     try {
       if (this.#config.mode === 'strict') await recorded
       const { socket } = await connectServer(this.#config)
-      socket.on('error', () => {})
       socket.end(packet.packet)
       socket.resume()
       const late = setTimeout(() => socket.destroy(), this.#config.limits.startupMs)

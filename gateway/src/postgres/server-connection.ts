@@ -31,6 +31,8 @@ export async function connectServer({
   try {
     await happens(socket, 'connect', signal)
     const connection = server.tls === null ? { socket, certificate: null } : await secured(socket, server.tls, signal)
+    // It may break before anybody uses it: while the beginning of a session is recorded.
+    connection.socket.on('error', () => {})
     readsToTheEnd(connection.socket)
     return connection
   } catch (error) {

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import type { Worker } from 'node:worker_threads'
 import { GATEWAY_CODES, MCP_CODES, POSTGRES_CODES } from '@killick/gateway'
 import { ERROR_CODES } from '@killick/sdk'
 import pg from 'pg'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { loggedIn, message, NO_LIMIT, RawClient, seen, statements, type Told, type World, world } from './support.ts'
 
@@ -21,6 +21,8 @@ async function relay(settings?: Parameters<typeof world>[0]): Promise<World> {
 }
 const rowsOf = async (it: World, sql: string) =>
   (await queryAsOwner(it.direct, sql)).map((row) => Object.values(row)[0])
+
+const portOf = (server: Server): number => (server.address() as AddressInfo).port
 
 /** Code and first detail of an ErrorResponse. */
 function errorIn(body: Buffer): { code: string; detail: string } {
@@ -188,6 +190,26 @@ test('the thread that records dies: what is asked is refused and not executed, s
     ['insert into t values (2)', 'unknown'],
     ['insert into t values (6)', 'answered'],
   ])
+})
+
+test('TLS that passes through: its server may break off at once', async () => {
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.write('S', () => socket.resetAndDestroy()))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const it = await relay({ tls: { passthrough: true }, server: { host: '127.0.0.1', port: portOf(server) } })
+  const [host, port] = it.relay.address.split(':') as [string, string]
+  // A client that never ends the connection by itself.
+  const begins = async (first: Buffer) => {
+    const socket = connect({ host, port: Number(port), allowHalfOpen: true })
+    socket.on('error', () => {}).write(first)
+    return Buffer.concat(await socket.toArray().catch(() => [])).toString()
+  }
+  const question = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
+  for (let i = 0; i < 5; i++) await begins(question)
+  expect((await it.events()).map(seen).filter(({ action }) => action === 'postgres.session.end')).toHaveLength(5)
 })
 
 test('a message that is too long is refused, and what comes behind it is not touched by that', async () => {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type SecureContext, TLSSocket } from 'node:tls'
 import { MessageFault } from './messages.ts'
+import { LINGER_MS } from './session.ts'
 import { type FirstPacket, readFirstPacket } from './startup.ts'
 
 /** What a connection wants. `socket`: inside of TLS, where there is TLS. */
@@ -100,4 +101,11 @@ function firstPacket(socket: Duplex, begun: Buffer): Promise<FirstPacket> {
     socket.resume()
     if (bytes.length > 0) look()
   })
+}
+
+/** Ends a connection as TLS wants it: libpq takes an end without a word for an error, of a cancel request too. */
+export function farewell(socket: Visitor['socket'], lastWords: Buffer = Buffer.alloc(0)): void {
+  socket.end(lastWords)
+  socket.resume()
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }

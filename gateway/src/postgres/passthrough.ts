@@ -4,6 +4,7 @@ import { type Duplex, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { SessionRecording } from '../sessions/recording.ts'
 import { notRecorded } from './asking.ts'
+import { farewell } from './door.ts'
 import type { PostgresFacts } from './events.ts'
 import { printError } from './messages.ts'
 
@@ -28,7 +29,8 @@ export async function passThrough({
   try {
     if (mode === 'strict') await begun
   } catch (error) {
-    client.end(printError(notRecorded(error), 'FATAL'))
+    // In the middle of a handshake no word is read.
+    farewell(client, packet.length === 0 ? undefined : printError(notRecorded(error), 'FATAL'))
     server.destroy()
     return
   }

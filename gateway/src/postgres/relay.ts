@@ -9,7 +9,7 @@ import { SessionRecording } from '../sessions/recording.ts'
 import { openRecorderThread } from '../sessions/thread.ts'
 import { startAdmin } from './admin.ts'
 import { POSTGRES_FIELDS, type PostgresConfig } from './config.ts'
-import { type DoorTls, meet, NO, type Visitor } from './door.ts'
+import { type DoorTls, farewell, meet, NO, type Visitor } from './door.ts'
 import { cutName, loadParser, mayDeny } from './effects/index.ts'
 import { type Identity, PostgresEvents, type PostgresFacts } from './events.ts'
 import { type OwnError, printError } from './messages.ts'
@@ -17,7 +17,7 @@ import { makePostgresMetrics, type PostgresMetrics } from './metrics.ts'
 import { passThrough } from './passthrough.ts'
 import { RefusedConnections } from './refused.ts'
 import { connectServer, offersTls, type ServerConnection, ServerUnreachable } from './server-connection.ts'
-import { LINGER_MS, PostgresSession } from './session.ts'
+import { PostgresSession } from './session.ts'
 import { decideStartup, settingsOf } from './startup-settings.ts'
 
 /** A relay that takes connections. */
@@ -319,13 +319,6 @@ class Relay {
     await admin?.close()
     await this.#recorder.close()
   }
-}
-
-/** Ends a connection as TLS wants it: libpq takes an end without a word for an error, of a cancel request too. */
-function farewell(socket: Visitor['socket'], lastWords: Buffer = Buffer.alloc(0)): void {
-  socket.end(lastWords)
-  socket.resume()
-  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
 
 const identityOf = (

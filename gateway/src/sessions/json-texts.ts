@@ -1,7 +1,7 @@
 // Texts that are JSON themselves. Rules by names of members find nothing in a text, and MCP has a tool return its structured result as such a
 // text too.
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
-import { KitError, type Redaction, type Removal } from '@killick/sdk/kit'
+import { compileRedaction, KitError, type Redaction, type Removal } from '@killick/sdk/kit'
 import { isDeep } from './disclosed.ts'
 
 /**
@@ -29,10 +29,11 @@ export function redactJsonTexts(
 function redactText(text: string, names: readonly string[], redaction: Redaction, removals: Removal[]): string {
   const value = parse(text)
   if (value === null) return text
+  const rules = withoutPaths(redaction)
   try {
     const inside: Removal[] = []
     // A text in it may be JSON as well: a tool that echoes a body has that in its result, and its result in a text.
-    const found = redaction.redactValue(redactJsonTexts(value, names, redaction, inside))
+    const found = rules.redactValue(redactJsonTexts(value, names, rules, inside))
     const place = pointerTo(names, redaction)
     const all = [...inside, ...found.removals.map(({ path, rule }) => ({ path: `${place}${path}`, rule }))]
     const [first] = all
@@ -47,6 +48,18 @@ function redactText(text: string, names: readonly string[], redaction: Redaction
     if (!(error instanceof KitError)) throw error
     return text
   }
+}
+
+const pathless = new WeakMap<Redaction, Redaction>()
+
+/** The rules without those by paths: they lead into events, and a text that looks like one is none. */
+function withoutPaths(redaction: Redaction): Redaction {
+  let found = pathless.get(redaction)
+  if (found === undefined) {
+    found = compileRedaction(redaction.rules.filter((rule) => !('paths' in rule)))
+    pathless.set(redaction, found).set(found, found)
+  }
+  return found
 }
 
 /** Whether it may be such a text. */

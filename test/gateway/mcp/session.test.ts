@@ -80,13 +80,17 @@ test('every byte of every line goes on untouched, in order', async () => {
 })
 
 test('what is large is a hash, and what is secret is removed before it is signed', async () => {
-  const it = await world({ limits: { discloseBytes: 1000 }, redaction: [{ name: 'iban', values: ['DE\\d{20}'] }] })
+  const redaction = [
+    { name: 'iban', values: ['DE\\d{20}'] },
+    { name: 'mail', paths: ['/actor/email'] },
+  ]
+  const it = await world({ limits: { discloseBytes: 1000 }, redaction })
   const session = begin(it, [...it.command, '--api-key', 'hunter2', 'postgres://ada:hunter3@db/x'])
   await session.call('big', { bytes: 5000 })
   await session.call('blob')
   await session.call('echo', { password: 'hunter4', note: 'to DE12345678901234567890', url: 'Bearer abcdefgh12345678' })
-  // What no rule can look into stays a text.
-  const odd = ['{"__proto__":{}}', '[1', `${'['.repeat(60)}${']'.repeat(60)}`]
+  // What no rule can look into stays a text, and what only looks like an event is none.
+  const odd = ['{"actor":{"email":"a@b"}}', '{"__proto__":{}}', '[1', `${'['.repeat(60)}${']'.repeat(60)}`]
   await session.call('echo', { odd })
   // What would be printed as something else goes as a whole.
   await session.call('echo', {

@@ -17,9 +17,14 @@ const INTEGERS = new Map([
   [26, 4],
 ])
 
+/** Its binary form is a version, and the text. */
+const [JSONB, JSONB_VERSION] = [3802, 1]
+
 /** @param type the type's OID; 0 where the client did not say it */
 export function parameterShown(bytes: Buffer | null, isBinary: boolean, type: number): JsonValue {
   if (bytes === null) return null
+  // As hex it would show what the rules remove from the text.
+  if (isBinary && type === JSONB && bytes[0] === JSONB_VERSION) return parameterShown(bytes.subarray(1), false, type)
   if (!isBinary || TEXTS.has(type)) {
     if (bytes.length > MAX_TEXT) return hashOf(bytes)
     return isUtf8(bytes) ? bytes.toString('utf8') : { latin1: bytes.toString('latin1') }

@@ -321,9 +321,18 @@ test('two-phase commit, a call of a function, cursors and portals that are read 
       ...[message('B', 'part', '', 0, 0, 0), message('E', 'part', two), message('E', 'part', two), message('S')],
     ),
   ).toBe('12DDsDCZ')
+  // A jsonb in binary form, as drivers send it that name its type.
+  const json = Buffer.from('\x01{"pin":4711}')
+  expect(
+    await ask(
+      message('P', '', 'select $1', 1, Buffer.from([0, 0, 14, 218])),
+      ...[message('B', '', '', 1, 1, 1, Buffer.from([0, 0, 0, json.length]), json, 0), message('E', '', NO_LIMIT)],
+      message('S'),
+    ),
+  ).toBe('12DCZ')
   raw.socket.end(message('X'))
   await raw.ended()
-  const found = statements(await it.events()).slice(-5)
+  const found = statements(await it.events()).slice(-6)
   await it.start()
   expect(found[2]).toMatchObject({
     intent: {
@@ -333,10 +342,11 @@ test('two-phase commit, a call of a function, cursors and portals that are read 
     },
     end: { outcome: 'success' },
   })
-  expect(found.slice(3).map(({ intent, end }) => [intent.known.portal, intent.known.continues, end.state])).toEqual([
+  expect(found.slice(3, 5).map(({ intent, end }) => [intent.known.portal, intent.known.continues, end.state])).toEqual([
     ['part', undefined, 'suspended'],
     ['part', true, 'answered'],
   ])
+  expect(found[5]!.intent.parameters).toEqual(['{"pin":"[redacted:secret]"}'])
 })
 
 test('TLS ends at the relay; one with the certificate of the server keeps channel binding', async () => {

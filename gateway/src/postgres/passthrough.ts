@@ -7,6 +7,7 @@ import { notRecorded } from './asking.ts'
 import { farewell } from './door.ts'
 import type { PostgresFacts } from './events.ts'
 import { printError } from './messages.ts'
+import { LINGER_MS } from './session.ts'
 
 /**
  * Resolves when the connection is over.
@@ -44,7 +45,10 @@ export async function passThrough({
     })
   await Promise.allSettled([
     pipeline(client, counted('bytesFromClient'), server),
-    pipeline(server, counted('bytesFromServer'), client),
+    // A client that stays although its server has left would keep its place for ever.
+    pipeline(server, counted('bytesFromServer'), client).finally(
+      () => void setTimeout(() => client.destroy(), LINGER_MS).unref(),
+    ),
   ])
   client.destroy()
   server.destroy()

@@ -22,6 +22,9 @@ async function relay(settings?: Parameters<typeof world>[0]): Promise<World> {
 const rowsOf = async (it: World, sql: string) =>
   (await queryAsOwner(it.direct, sql)).map((row) => Object.values(row)[0])
 
+/** How TLS begins. */
+const HELLO = Buffer.from('\x16 hello')
+
 const portOf = (server: Server): number => (server.address() as AddressInfo).port
 
 /** Code and first detail of an ErrorResponse. */
@@ -195,14 +198,21 @@ test('the thread that records dies: what is asked is refused and not executed, s
 test('TLS that passes through: its server may break off at once, and where nothing can be recorded nothing of it is left', async () => {
   const server = createServer((socket) => {
     socket.on('error', () => {})
-    socket.once('data', () => socket.write('S', () => socket.resetAndDestroy()))
+    socket.once('data', (first) => {
+      if (first[0] === HELLO[0]) socket.end('no more')
+      else socket.write('S', () => socket.resetAndDestroy())
+    })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => void server.close())
   const threads: Worker[] = []
   const note = (thread: Worker) => void threads.push(thread)
   process.on('worker', note)
-  const it = await relay({ tls: { passthrough: true }, server: { host: '127.0.0.1', port: portOf(server) } })
+  const it = await relay({
+    tls: { passthrough: true },
+    server: { host: '127.0.0.1', port: portOf(server) },
+    admin: { port: 0 },
+  })
   process.off('worker', note)
   const [host, port] = it.relay.address.split(':') as [string, string]
   // A client that never ends the connection by itself.
@@ -213,10 +223,14 @@ test('TLS that passes through: its server may break off at once, and where nothi
   }
   const question = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
   for (let i = 0; i < 5; i++) await begins(question)
+  expect(await begins(HELLO)).toBe('no more')
+  await vi.waitFor(async () => {
+    expect(await (await fetch(`${it.relay.adminUrl}/metrics`)).text()).toMatch(/^killick_postgres_sessions 0$/m)
+  }, 10_000)
   await threads[0]!.terminate()
   expect(await begins(question)).toContain('58030')
   // In the middle of a handshake it is told nothing.
-  expect(await begins(Buffer.from('\x16 hello'))).toBe('')
+  expect(await begins(HELLO)).toBe('')
   await expect(it.relay.close()).rejects.toMatchObject({ code: 'log_closed' })
   await it.start()
 })

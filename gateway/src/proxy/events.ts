@@ -52,6 +52,7 @@ export class HttpEvents {
       targets: this.#targets(),
       outcome,
       fields: bodies ?? {},
+      hasJsonTexts: true,
       told: { ...told, ...(action === '.result' || action === 'session.end' ? {} : this.#request()) },
       known: {
         ...known,

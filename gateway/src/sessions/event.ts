@@ -25,7 +25,7 @@ export type EventFacts = {
   outcome?: 'success' | 'failure' | 'denied' | undefined
   /** Become fields of their own, or of what is too large its hash. `openRecorder` must know their names. */
   fields?: Readonly<Record<string, JsonValue | undefined>>
-  /** The rules look into texts in these fields that are JSON. */
+  /** The rules look into texts in these fields, and in `told`, that are JSON. */
   hasJsonTexts?: boolean | undefined
   changes?: EventInput['changes'] | undefined
   /** Goes into `metadata`, and is looked through by the redaction rules. */
@@ -75,11 +75,13 @@ export function eventOf(
   const omitted: JsonObject = { ...facts.omitted }
   const shown: Record<string, JsonValue> = {}
   const removedInTexts: Removal[] = []
+  const looked = (value: JsonValue, name: string): JsonValue =>
+    facts.hasJsonTexts ? redactJsonTexts(value, [name], redaction, removedInTexts) : value
   for (const [name, value] of Object.entries(facts.fields ?? {})) {
     if (value === undefined) continue
     const found = disclosed(value, limits.discloseBytes)
     if ('value' in found)
-      shown[name] = facts.hasJsonTexts ? redactJsonTexts(found.value, [name], redaction, removedInTexts) : found.value
+      shown[name] = looked(found.value, name)
     else omitted[name] = found.omitted
   }
   // The hash of what nobody is to read one day would confirm a guess at it.
@@ -94,7 +96,7 @@ export function eventOf(
     targets,
     ...(outcome !== undefined && { outcome }),
     context: { ...settings.context, ...facts.context },
-    metadata: told === undefined ? {} : 'value' in told ? (told.value as JsonObject) : { omitted: told.omitted },
+    metadata: told === undefined ? {} : 'value' in told ? (looked(told.value, 'metadata') as JsonObject) : { omitted: told.omitted },
     ...(changes !== undefined && { changes }),
     ...shown,
   } as EventInput)

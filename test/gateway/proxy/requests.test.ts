@@ -15,7 +15,7 @@ const USER = {
 
 test('the intent before the server sees it, the outcome after, with route, target, sizes, bodies', async () => {
   const it = await begin(upstream.url, { routes: [USER], context: { tenant: 'acme' } })
-  const body = JSON.stringify({ name: 'Ada', password: 'hunter2' })
+  const body = JSON.stringify({ name: 'Ada', password: 'hunter2', message: '{"a":1,"password":"hunter3"}' })
   const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
   const headers = { 'content-type': 'application/json', traceparent }
   const answer = await fetch(`${it.url}/users/42?token=abc&page=2`, { method: 'POST', body, headers })
@@ -41,10 +41,18 @@ test('the intent before the server sees it, the outcome after, with route, targe
   expect(outcome).toMatchObject({
     ...{ action: 'user.update.result', outcome: 'success', context: { session: intent.context.session } },
     http: { kind: 'outcome', state: 'answered', status: 200, intent: intent.id, request: { bytes: body.length } },
-    ...{ requestBody: { name: 'Ada', password: '[redacted:secret]' }, responseBody: { method: 'POST' } },
+    requestBody: { name: 'Ada', password: '[redacted:secret]', message: '{"a":1,"password":"[redacted:secret]"}' },
+    responseBody: { method: 'POST' },
   })
   // A rule has removed something of it: its hash would confirm a guess.
   expect(outcome.http.request.sha256).toBeUndefined()
+})
+
+test('secrets are removed from values of queries that are JSON', async () => {
+  const it = await begin(upstream.url, { query: 'show' })
+  await fetch(`${it.url}/find?filter=${encodeURIComponent('{"user":"ada","password":"hunter2"}')}&page=2`)
+  const [intent] = await it.events()
+  expect(intent.metadata.query).toEqual({ filter: '{"user":"ada","password":"[redacted:secret]"}', page: '2' })
 })
 
 test('a body of JSON is shown as the server reads it, or not at all', async () => {

@@ -44,6 +44,9 @@ export type VerifyResult = {
 
 type Difference = { readonly count: number; readonly first: readonly string[] }
 
+/** Commits that are compared. `end` is not among them: a server that waits says that it has sent all before a place, not what is there. */
+type Range = { readonly from: bigint; readonly end: bigint }
+
 /** Changes of one transaction: how many, and the sum of their numbers in it. */
 type Tally = { count: number; sum: number }
 
@@ -80,10 +83,15 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
       )
     const server = await serverFacts(client)
     const from = options.from !== undefined && options.from > begins ? options.from : begins
-    const to = options.to !== undefined && options.to < server.writtenLsn ? options.to : server.writtenLsn
+    const isCut = options.to !== undefined && options.to < server.writtenLsn
+    const to = isCut ? options.to! : server.writtenLsn
+    // What is committed from now on begins where the log ends now.
+    const range: Range = { from, end: isCut ? to + 1n : to }
     await untilFree(client, slot)
-    const told = await readLog(config, server.encoding, slot, begins, from, to)
-    const kept = await readLedger(config, server.database, options.token, from, to, told.earliestMs)
+    const told = await readLog(config, server.encoding, slot, begins, range)
+    const keptSince = (ms: number | null) => readLedger(config, server.database, options.token, range, ms)
+    const since = told.earliestMs === null ? null : told.earliestMs - CLOCKS_MS
+    const found = compared(told.transactions, await keptSince(since))
     const result: VerifyResult = {
       ...{ from: printLsn(from), to: printLsn(to) },
       notChecked:
@@ -93,7 +101,7 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
       transactions: told.transactions.size,
       changes: [...told.transactions.values()].reduce((sum, { count }) => sum + count, 0),
       counts: Object.fromEntries([...told.counts].sort(([a], [b]) => (a < b ? -1 : 1))),
-      ...compared(told.transactions, kept),
+      ...found,
     }
     if (result.isComplete && options.advance) {
       await untilFree(client, slot)
@@ -140,8 +148,7 @@ async function readLog(
   encoding: string,
   slot: string,
   begins: bigint,
-  from: bigint,
-  to: bigint,
+  { from, end }: Range,
 ): Promise<Told> {
   const told: Told = { transactions: new Map(), counts: new Map(), earliestMs: null }
   const reader = new PgoutputReader()
@@ -151,7 +158,7 @@ async function readLog(
   let tally: Tally = { count: 0, sum: 0 }
   let heardAt = performance.now()
   const count = (name: string) => {
-    if (commit < from || commit > to) return
+    if (commit < from || commit >= end) return
     tally.count += 1
     tally.sum += tally.count
     told.counts.set(name, (told.counts.get(name) ?? 0) + 1)
@@ -162,11 +169,11 @@ async function readLog(
       commit = message.commitLsn
       said = null
       tally = { count: 0, sum: 0 }
-      if (commit > to) resolve()
+      if (commit >= end) resolve()
       else if (commit >= from) told.earliestMs ??= Number(message.micros / 1000n)
     } else if (message.kind === 'commit') {
       if (tally.count > 0) told.transactions.set(commit, tally)
-      if (message.endLsn >= to) resolve()
+      if (message.endLsn >= end) resolve()
     } else if (message.kind === 'truncate') count('truncate')
     else if (message.kind === 'message') {
       const { isTransactional, prefix, content } = message
@@ -195,7 +202,7 @@ async function readLog(
       { slot, publication: config.publication, from: begins, statusMs: 2_000 },
       {
         data: (bytes) => guarded(() => take(bytes)),
-        keepalive: (end) => guarded(() => (end >= to ? resolve() : undefined)),
+        keepalive: (sent) => guarded(() => (sent >= end ? resolve() : undefined)),
       },
     )
     await Promise.race([isOver, replication.ended])
@@ -206,19 +213,18 @@ async function readLog(
   }
 }
 
-/** What the ledger says it has. @param earliestMs when the first transaction of the range was committed; null: there is none */
+/** What the ledger says it has. @param sinceMs recorded from then on; null: whenever */
 async function readLedger(
   config: ChangesConfig,
   database: string,
   token: string,
-  from: bigint,
-  to: bigint,
-  earliestMs: number | null,
+  range: Range,
+  sinceMs: number | null,
 ): Promise<Map<bigint, Tally>> {
   const kept = new Map<bigint, Tally>()
   const api = openApi(config.url, token)
   const query = new URLSearchParams({ source: config.source, limit: `${PAGE}` })
-  if (earliestMs !== null) query.set('from', new Date(earliestMs - CLOCKS_MS).toISOString())
+  if (sinceMs !== null) query.set('from', new Date(sinceMs).toISOString())
   for (let next: unknown = ''; next !== null; ) {
     if (next !== '') query.set('cursor', String(next))
     const page = await api.json(`/v1/events?${query}`)
@@ -227,7 +233,7 @@ async function readLedger(
     for (const row of page.events) {
       const metadata = isObject(row) && isObject(row.fields) ? row.fields.metadata : undefined
       const known = isObject(metadata) && isObject(metadata.changes) ? metadata.changes : undefined
-      if (known?.database === database) tallied(kept, known, from, to)
+      if (known?.database === database) tallied(kept, known, range)
     }
     next = page.next ?? null
   }
@@ -236,11 +242,11 @@ async function readLedger(
 
 const COUNTED = new Set(['row', 'transaction', 'truncate', 'message'])
 
-function tallied(kept: Map<bigint, Tally>, known: JsonObject, from: bigint, to: bigint): void {
+function tallied(kept: Map<bigint, Tally>, known: JsonObject, { from, end }: Range): void {
   const commit = parseLsn(known.commitLsn)
   const last = known.index
   const isOfTransaction = typeof known.xid === 'number' && COUNTED.has(String(known.kind))
-  if (commit === null || commit < from || commit > to || typeof last !== 'number' || !isOfTransaction) return
+  if (commit === null || commit < from || commit >= end || typeof last !== 'number' || !isOfTransaction) return
   const first = typeof known.first === 'number' ? known.first : last
   const tally = kept.get(commit) ?? { count: 0, sum: 0 }
   tally.count += last - first + 1

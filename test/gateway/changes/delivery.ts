@@ -7,8 +7,9 @@ import { openAuditLog, publicJwk } from '@killick/sdk'
 import type { JsonObject } from '@killick/sdk/core'
 import { contextIn, recordIn } from '@killick/sdk/postgres'
 import pg from 'pg'
-import { expect, inject, onTestFinished, test } from 'vitest'
+import { expect, inject, onTestFinished, test, vi } from 'vitest'
 import { runChanges } from '../../../gateway/src/changes/index.ts'
+import { parseLsn } from '../../../gateway/src/changes/lsn.ts'
 import { Replication } from '../../../gateway/src/changes/replication.ts'
 import { verifyChanges } from '../../../gateway/src/changes/verify.ts'
 import { seeded } from '../../../scripts/crash/random.ts'
@@ -594,6 +595,23 @@ test('the ledger is held against the log of the database: what it lacks is found
   expect([result.missing.count, result.different.count, result.unexpected.count, result.transactions]).toEqual([
     1, 0, 0, 7,
   ])
+  // Before it sends what was committed, a server may say that it has sent all before the place of the commit.
+  const [commit] = result.missing.first
+  const { start } = Replication.prototype
+  const spied = vi.spyOn(Replication.prototype, 'start').mockImplementationOnce(function (
+    this: Replication,
+    how,
+    events,
+  ) {
+    events.keepalive(parseLsn(commit)!, false)
+    const later = {
+      data: (bytes: Buffer, lsn: bigint) => void setTimeout(events.data, 100, Buffer.from(bytes), lsn),
+      keepalive: (end: bigint, isAsked: boolean) => void setTimeout(events.keepalive, 100, end, isAsked),
+    }
+    return start.call(this, how, later)
+  })
+  expect(await verify('--from', commit, '--to', commit)).toBe(1)
+  spied.mockRestore()
   // Whoever has read from the slot keeps it for a moment, as the server sees it.
   const holder = await Replication.connect(made.config().database)
   const held = { slot: `${slot}_verify`, publication: 'watched', from: 0n, statusMs: 1_000 }

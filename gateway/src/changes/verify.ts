@@ -52,7 +52,7 @@ type Tally = { count: number; sum: number }
 
 const MAX_LISTED = 100
 const PAGE = 500
-/** How far the clocks of database and recorder may be apart, ms. */
+/** How far the clocks of database and recorder may be apart before all of the ledger is read, ms. */
 const CLOCKS_MS = 10 * 60_000
 /** Longest time until a server lets go of a slot that nobody reads any more, ms. */
 const LETS_GO_MS = 10_000
@@ -91,7 +91,10 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
     const told = await readLog(config, server.encoding, slot, begins, range)
     const keptSince = (ms: number | null) => readLedger(config, server.database, options.token, range, ms)
     const since = told.earliestMs === null ? null : told.earliestMs - CLOCKS_MS
-    const found = compared(told.transactions, await keptSince(since))
+    let found = compared(told.transactions, await keptSince(since))
+    // Clocks may be further apart, and a subscription commits at the time of its publisher: nothing is called missing for that.
+    if (since !== null && found.missing.count + found.different.count > 0)
+      found = compared(told.transactions, await keptSince(null))
     const result: VerifyResult = {
       ...{ from: printLsn(from), to: printLsn(to) },
       notChecked:

@@ -59,7 +59,7 @@ const LETS_GO_MS = 10_000
 /** Longest time until the stream says something, ms. */
 const PATIENCE_MS = 60_000
 
-/** @throws ChangesError `changes_slot_missing`; GatewayStartError if it would forget what it does not compare; KillickError if the ledger cannot be read; the database's error */
+/** @throws ChangesError `changes_slot_missing`; GatewayStartError if it would compare nothing, or forget what it does not compare; KillickError if the ledger cannot be read; the database's error */
 export async function verifyChanges(config: ChangesConfig, options: VerifyOptions): Promise<VerifyResult> {
   const client = await connectTo(config.database)
   try {
@@ -82,6 +82,7 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
         `--advance would let the database forget what was committed from ${printLsn(begins)} to ${printLsn(options.from)}, which --from leaves out. Verify without --from, or without --advance.`,
       )
     const server = await serverFacts(client)
+    checkRange(options, begins, server.writtenLsn)
     const from = options.from !== undefined && options.from > begins ? options.from : begins
     const isCut = options.to !== undefined && options.to < server.writtenLsn
     const to = isCut ? options.to! : server.writtenLsn
@@ -114,6 +115,19 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
   } finally {
     await client.end()
   }
+}
+
+/** Where nothing is compared, nothing would be found missing. @throws GatewayStartError if the range has nothing that the log can have */
+function checkRange({ from, to }: VerifyOptions, begins: bigint, written: bigint): void {
+  const why =
+    from !== undefined && to !== undefined && from > to
+      ? `--from ${printLsn(from)} is behind --to ${printLsn(to)}`
+      : to !== undefined && to < begins
+        ? `the log is not there any more up to --to ${printLsn(to)}: it begins at ${printLsn(begins)}`
+        : from !== undefined && from > written
+          ? `the log ends at ${printLsn(written)}, before --from ${printLsn(from)}`
+          : null
+  if (why !== null) throw new GatewayStartError('gateway_start_failed', `There is nothing to compare: ${why}.`)
 }
 
 /**

@@ -618,6 +618,10 @@ test('the ledger is held against the log of the database: what it lacks is found
   })
   expect(await verify('--from', commit, '--to', commit)).toBe(1)
   spied.mockRestore()
+  // A range that has nothing is not complete.
+  await expect(verify('--to', '0/1')).rejects.toThrow('up to --to 0/00000001: it begins at')
+  await expect(verify('--from', 'FF/1')).rejects.toThrow('before --from FF/00000001')
+  await expect(verify('--from', commit, '--to', rows[0].lsn)).rejects.toThrow('is behind --to')
   // Whoever has read from the slot keeps it for a moment, as the server sees it.
   const holder = await Replication.connect(made.config().database)
   const held = { slot: `${slot}_verify`, publication: 'watched', from: 0n, statusMs: 1_000 }

@@ -80,8 +80,7 @@ export function eventOf(
   for (const [name, value] of Object.entries(facts.fields ?? {})) {
     if (value === undefined) continue
     const found = disclosed(value, limits.discloseBytes)
-    if ('value' in found)
-      shown[name] = looked(found.value, name)
+    if ('value' in found) shown[name] = looked(found.value, name)
     else omitted[name] = found.omitted
   }
   // The hash of what nobody is to read one day would confirm a guess at it.
@@ -96,7 +95,12 @@ export function eventOf(
     targets,
     ...(outcome !== undefined && { outcome }),
     context: { ...settings.context, ...facts.context },
-    metadata: told === undefined ? {} : 'value' in told ? (looked(told.value, 'metadata') as JsonObject) : { omitted: told.omitted },
+    metadata:
+      told === undefined
+        ? {}
+        : 'value' in told
+          ? (looked(told.value, 'metadata') as JsonObject)
+          : { omitted: told.omitted },
     ...(changes !== undefined && { changes }),
     ...shown,
   } as EventInput)

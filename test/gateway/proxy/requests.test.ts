@@ -15,7 +15,8 @@ const USER = {
 
 test('the intent before the server sees it, the outcome after, with route, target, sizes, bodies', async () => {
   const it = await begin(upstream.url, { routes: [USER], context: { tenant: 'acme' } })
-  const body = JSON.stringify({ name: 'Ada', password: 'hunter2', message: '{"a":1,"password":"hunter3"}' })
+  const inner = JSON.stringify({ queue: JSON.stringify({ password: 'hunter4' }) })
+  const body = JSON.stringify({ name: 'Ada', password: 'hunter2', message: '{"a":1,"password":"hunter3"}', inner })
   const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
   const headers = { 'content-type': 'application/json', traceparent }
   const answer = await fetch(`${it.url}/users/42?token=abc&page=2`, { method: 'POST', body, headers })
@@ -41,7 +42,10 @@ test('the intent before the server sees it, the outcome after, with route, targe
   expect(outcome).toMatchObject({
     ...{ action: 'user.update.result', outcome: 'success', context: { session: intent.context.session } },
     http: { kind: 'outcome', state: 'answered', status: 200, intent: intent.id, request: { bytes: body.length } },
-    requestBody: { name: 'Ada', password: '[redacted:secret]', message: '{"a":1,"password":"[redacted:secret]"}' },
+    requestBody: {
+      ...{ name: 'Ada', password: '[redacted:secret]', message: '{"a":1,"password":"[redacted:secret]"}' },
+      inner: inner.replace('hunter4', '[redacted:secret]'),
+    },
     responseBody: { method: 'POST' },
   })
   // A rule has removed something of it: its hash would confirm a guess.

@@ -47,7 +47,7 @@ export function checkHead(
   limits: { headers: number; headerBytes: number },
   identity: string | null,
 ): void {
-  const { rawHeaders, headers, httpVersion, httpVersionMajor } = req
+  const { rawHeaders, headers, httpVersion } = req
   if (rawHeaders.length / 2 > limits.headers) throw new HttpRefusal('http_headers_too_large')
   // Node's parser takes any version's number in the line of a request.
   if (!isHttp2(req) && httpVersion !== '1.1' && httpVersion !== '1.0')
@@ -67,9 +67,10 @@ export function checkHead(
     throw new HttpRefusal('http_request_invalid', 'There are Content-Length and Transfer-Encoding.')
   if (
     seen.has('transfer-encoding') &&
-    (httpVersionMajor !== 1 || headers['transfer-encoding']!.toLowerCase() !== 'chunked')
+    (httpVersion !== '1.1' || headers['transfer-encoding']!.toLowerCase() !== 'chunked')
   )
-    throw new HttpRefusal('http_request_invalid', 'Transfer-Encoding must be chunked.')
+    // Of HTTP/1.0 some read it and others do not (RFC 9112, 6.1).
+    throw new HttpRefusal('http_request_invalid', 'Transfer-Encoding must be chunked, and of HTTP/1.1.')
   if (seen.has(':authority') && seen.has('host') && headers[':authority' as 'host'] !== headers.host)
     throw new HttpRefusal('http_request_invalid', 'Host and :authority differ.')
   const named = tokens(headers.connection).find((name) => name === identity || NEVER_REMOVED.test(name))

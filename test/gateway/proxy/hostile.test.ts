@@ -30,6 +30,11 @@ const REFUSED: [what: string, request: string, code: string][] = [
     'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
     'http_request_invalid',
   ],
+  [
+    'chunks of HTTP/1.0',
+    'POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'http_request_invalid',
+  ],
   ['a space before the colon', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 4\r\n\r\nabcd', 'http_request_invalid'],
   ['a folded header', 'GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b: c\r\n\r\n', 'http_request_invalid'],
   ['a bare line feed', 'GET / HTTP/1.1\nHost: a\n\n', 'http_request_invalid'],

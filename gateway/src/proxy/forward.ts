@@ -73,7 +73,7 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
         status,
         answer,
         headMs,
-        isPartial: isPartial || !req.complete || req.aborted,
+        isPartial: hasBody && (isPartial || !req.complete || req.aborted),
         ...(by && { by }),
         ...(code && { code }),
       })

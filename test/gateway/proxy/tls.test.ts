@@ -194,6 +194,7 @@ test('HTTP/2: an answer whose reader leaves is cut, and so is an upload', async 
     ['cut', 'client'],
     ['cancelled', 'client'],
   ])
+  expect(outcomes[0].http.request).toEqual({ bytes: 0 })
   expect(outcomes[0].http.response.isComplete).toBe(false)
   expect(outcomes[1].http.request.isComplete).toBe(false)
 })

@@ -3,7 +3,15 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import type { JsonObject } from '@killick/sdk/core'
-import { createLocalJWKSet, createRemoteJWKSet, decodeJwt, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  customFetch,
+  decodeJwt,
+  type FetchImplementation,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from 'jose'
 import { GatewayStartError } from '../errors.ts'
 import { shortened } from '../sessions/disclosed.ts'
 import type { EventFacts } from '../sessions/event.ts'
@@ -71,6 +79,8 @@ export type Vouching = (req: IncomingMessage, peer: string) => Promise<Voucher> 
 
 /** How long the issuer has to answer with its keys, ms. */
 const KEYS_MS = 3_000
+/** Most bytes of an issuer's key set. A key has some hundreds, with its certificates some thousands. */
+const KEYS_BYTES = 1 << 20
 
 /** @throws GatewayStartError if the keys cannot be read */
 export function makeVouching({
@@ -144,12 +154,27 @@ async function verified(
 }
 
 function keysOf({ jwksUrl, keys }: HttpTokens): JWTVerifyGetKey {
-  if (jwksUrl !== null) return createRemoteJWKSet(new URL(jwksUrl), { timeoutDuration: KEYS_MS })
+  if (jwksUrl !== null)
+    return createRemoteJWKSet(new URL(jwksUrl), { timeoutDuration: KEYS_MS, [customFetch]: fetchKeys })
   try {
     return createLocalJWKSet(JSON.parse(readFileSync(keys!, 'utf8')))
   } catch (error) {
     throw new GatewayStartError('gateway_start_failed', `who.jwt.keys: ${keys}: ${(error as Error).message}`)
   }
+}
+
+/** Within the time that it has, an issuer could send more than there is memory, with each request anew. */
+const fetchKeys: FetchImplementation = async (url, options) => {
+  const answer = await fetch(url, options)
+  if (answer.status !== 200) return answer
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of answer.body ?? []) {
+    bytes += chunk.length
+    if (bytes > KEYS_BYTES) throw Object.assign(new Error('too many keys'), { code: 'keys_too_large' })
+    chunks.push(chunk)
+  }
+  return new Response(Buffer.concat(chunks))
 }
 
 /** What a token says that was not verified. */

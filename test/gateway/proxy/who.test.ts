@@ -8,6 +8,8 @@ let upstream: Awaited<ReturnType<typeof serve>>
 let issuer: Awaited<ReturnType<typeof serve>>
 type SigningKey = Awaited<ReturnType<typeof generateKeyPair>>['privateKey']
 let key: SigningKey
+/** What is in the key set beside the keys. */
+let padding = ''
 const ISS = 'https://login.test'
 
 beforeAll(async () => {
@@ -15,7 +17,9 @@ beforeAll(async () => {
   const pair = await generateKeyPair('ES256')
   key = pair.privateKey
   const jwks = { keys: [{ ...(await exportJWK(pair.publicKey)), kid: 'one', alg: 'ES256' }] }
-  issuer = await serve((_req, res) => res.setHeader('content-type', 'application/json').end(JSON.stringify(jwks)))
+  issuer = await serve((_req, res) =>
+    res.setHeader('content-type', 'application/json').end(JSON.stringify({ ...jwks, padding })),
+  )
 })
 afterAll(() => {
   upstream.close()
@@ -71,6 +75,23 @@ test('a token that verifies is who asks; any other is a claim', async () => {
     ],
   ])
   expect(intents[1].context.claimed.jwt).toMatchObject({ sub: 'ada', iss: ISS })
+})
+
+test('a key set larger than memory may be is not read, and vouches for nobody', async () => {
+  const it = await begin(upstream.url, {
+    who: { jwt: { jwksUrl: `${issuer.url}/jwks`, issuer: ISS, audience: 'api' } },
+  })
+  const ask = async () => fetch(it.url, { headers: { authorization: `Bearer ${await token()}` } })
+  padding = 'x'.repeat(1 << 20)
+  await ask()
+  padding = ''
+  await ask()
+  const [refused, believed] = find(await it.events(), 'http.request')
+  expect(refused).toMatchObject({
+    actor: { id: 'anonymous' },
+    context: { claimed: { jwt: { why: 'keys_too_large' } } },
+  })
+  expect(believed.actor.id).toBe('ada')
 })
 
 test('where somebody must vouch, a request without is refused with 401, and that is recorded', async () => {

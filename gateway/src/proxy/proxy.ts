@@ -43,7 +43,7 @@ export async function startHttpProxy(config: HttpConfig, tell: (text: string) =>
   const { listen, limits, who } = config
   const say = sparing(tell)
   const isBelieved = addressesOf(who.header?.from ?? [], () => {})
-  const vouch = makeVouching({ who, actor: config.actor, isBelieved })
+  const vouch = makeVouching({ who, actor: config.actor, isBelieved, say })
   const upstream = openUpstream(config.upstream, limits.upstreamConnections)
   const recorder = await openRecorderThread({ kind: 'http', settings: config, fields: HTTP_FIELDS, say })
   const underWay = new Set<Promise<unknown>>()

@@ -87,13 +87,15 @@ export function makeVouching({
   who,
   actor,
   isBelieved,
+  say,
 }: {
   who: HttpWho
   actor: JsonObject | null
   isBelieved: Addresses
+  say: (text: string) => void
 }): Vouching {
   const { jwt, certificates, header, type } = who
-  const keys = jwt && keysOf(jwt)
+  const keys = jwt && keysOf(jwt, say)
   const actorOf = (id: string) => ({ type, id: shortened(id) })
   const nothing =
     actor === null
@@ -153,13 +155,34 @@ async function verified(
   return { id, issuer }
 }
 
-function keysOf({ jwksUrl, keys }: HttpTokens): JWTVerifyGetKey {
+function keysOf({ jwksUrl, keys }: HttpTokens, say: (text: string) => void): JWTVerifyGetKey {
   if (jwksUrl !== null)
-    return createRemoteJWKSet(new URL(jwksUrl), { timeoutDuration: KEYS_MS, [customFetch]: fetchKeys })
+    return createRemoteJWKSet(new URL(jwksUrl), { timeoutDuration: KEYS_MS, [customFetch]: fetchTold(say) })
   try {
     return createLocalJWKSet(JSON.parse(readFileSync(keys!, 'utf8')))
   } catch (error) {
     throw new GatewayStartError('gateway_start_failed', `who.jwt.keys: ${keys}: ${(error as Error).message}`)
+  }
+}
+
+/** Without keys nobody is vouched for, and those who ask can see no more of it than that. Said once, until there are keys again. */
+function fetchTold(say: (text: string) => void): FetchImplementation {
+  let isAway = false
+  const away = (url: string, why: string) => {
+    if (!isAway) say(`the keys of ${url} cannot be had, so no token that needs them vouches for anybody: ${why}`)
+    isAway = true
+  }
+  return async (url, options) => {
+    try {
+      const answer = await fetchKeys(url, options)
+      if (answer.status !== 200) away(url, `HTTP ${answer.status}`)
+      else isAway = false
+      return answer
+    } catch (error) {
+      const { cause, message } = error as Error
+      away(url, (cause as Error | undefined)?.message || message)
+      throw error
+    }
   }
 }
 
@@ -171,7 +194,7 @@ const fetchKeys: FetchImplementation = async (url, options) => {
   let bytes = 0
   for await (const chunk of answer.body ?? []) {
     bytes += chunk.length
-    if (bytes > KEYS_BYTES) throw Object.assign(new Error('too many keys'), { code: 'keys_too_large' })
+    if (bytes > KEYS_BYTES) throw Object.assign(new Error(`more than ${KEYS_BYTES} bytes`), { code: 'keys_too_large' })
     chunks.push(chunk)
   }
   return new Response(Buffer.concat(chunks))

@@ -84,9 +84,15 @@ test('a key set larger than memory may be is not read, and vouches for nobody', 
   const ask = async () => fetch(it.url, { headers: { authorization: `Bearer ${await token()}` } })
   padding = 'x'.repeat(1 << 20)
   await ask()
+  await ask()
+  expect(it.said.filter((each) => each.includes(issuer.url))).toEqual([
+    expect.stringMatching(
+      /\/jwks cannot be had, so no token that needs them vouches for anybody: more than \d+ bytes$/,
+    ),
+  ])
   padding = ''
   await ask()
-  const [refused, believed] = find(await it.events(), 'http.request')
+  const [refused, , believed] = find(await it.events(), 'http.request')
   expect(refused).toMatchObject({
     actor: { id: 'anonymous' },
     context: { claimed: { jwt: { why: 'keys_too_large' } } },

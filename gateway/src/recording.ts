@@ -111,7 +111,8 @@ export class EmitterRecording {
 
   /**
    * Records events, all or none: nothing is recorded before all of them are found to be in order. Resolves when all are durable. If
-   * the disk fails in between, some may be durable; sent again with their ids, they are found.
+   * the disk fails or the spool is full in between, some may be durable, as `details.recorded` says; sent again with their ids, they are
+   * found.
    * @param via the receiver
    * @param bytes of the input that the events were made of; what is shorter than an event may be need not be measured
    * @throws GatewayRefusal, KillickError; `details.at` says which of the events is at fault
@@ -153,8 +154,8 @@ export class EmitterRecording {
     const settled = await Promise.allSettled(answers)
     const lost = settled.filter(({ status }, i) => status === 'rejected' && firsts[i] === i).length
     this.#events.recorded(who.emitter.name, via, fresh - lost)
-    return settled.map((result) => {
-      if (result.status === 'rejected') throw result.reason
+    return settled.map((result, i) => {
+      if (result.status === 'rejected') throw i === 0 ? result.reason : withRecorded(result.reason, i)
       return result.value
     })
   }
@@ -316,6 +317,16 @@ const SEALING_REFUSALS: Readonly<Record<string, GatewayCode>> = {
 }
 
 const lengthOf = (value: JsonValue): number => Buffer.byteLength(JSON.stringify(value))
+
+/** The same refusal, with the number of events that were recorded before it: `before`, and those of which it tells itself. */
+export function withRecorded(error: unknown, before: number): unknown {
+  if (!(error instanceof KillickError || error instanceof GatewayRefusal)) return error
+  const { recorded = 0 } = error.details as { recorded?: number }
+  const details = { ...error.details, recorded: before + recorded }
+  return error instanceof GatewayRefusal
+    ? new GatewayRefusal(error.code, error.message, details)
+    : new KillickError(error.code, error.message, details)
+}
 
 /** The same error, which also says where in the input its event stands. */
 function atPlace(error: unknown, at: string): unknown {

@@ -386,6 +386,19 @@ describe('load', () => {
 })
 
 test('a full spool and a full disk refuse, and nothing that was answered is lost', async () => {
+  // What fills a spool with its first events is told how many these are.
+  const pads = Array.from({ length: 9 }, (_, n) => sample(n, { metadata: { pad: 'x'.repeat(100_000) } }))
+  for (const [body, type] of [
+    [pads, 'application/json'],
+    [pads.map((each) => JSON.stringify(each)).join('\n'), 'application/x-ndjson'],
+  ] as const) {
+    const part = await testCollector(NOWHERE, { limits: { spoolBytes: 1 << 20 } })
+    const { json } = await part.send(body, { type })
+    const { recorded } = part.collector.log.status
+    await part.stop()
+    expect(recorded).toBeGreaterThan(0)
+    expect(json).toMatchObject({ code: 'spool_full', recorded })
+  }
   const disk = smallDisk(4)
   try {
     const full = await testCollector(NOWHERE, { spool: join(disk.folder, 'spool'), limits: { spoolBytes: 1 << 20 } })

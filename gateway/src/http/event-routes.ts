@@ -1,11 +1,10 @@
 // POST /v1/events: plain JSON, NDJSON, and CloudEvents in all their modes, told apart by their media types.
-import { KillickError } from '@killick/sdk'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
 import { BATCHED, isBinary, readBatched, readBinary, readStructured, STRUCTURED } from '../receivers/cloudevents.ts'
 import { readPlainJson, readPlainLine } from '../receivers/json.ts'
-import type { AnsweredEvent } from '../recording.ts'
+import { type AnsweredEvent, withRecorded } from '../recording.ts'
 import type { EventState } from '../standing.ts'
 import { textOf } from '../utf8.ts'
 import { readLines } from './body.ts'
@@ -92,11 +91,3 @@ const named = (received: readonly Received[], key: string | null): readonly Rece
   key === null
     ? received
     : received.map((each) => (each.id === null ? { ...each, id: `${key} ${each.at}`.trimEnd() } : each))
-
-/** The same refusal, with the number of events that were recorded before it. */
-function withRecorded(error: unknown, recorded: number): unknown {
-  if (error instanceof GatewayRefusal)
-    return new GatewayRefusal(error.code, error.message, { ...error.details, recorded })
-  if (error instanceof KillickError) return new KillickError(error.code, error.message, { ...error.details, recorded })
-  return error
-}

@@ -307,4 +307,4 @@ export async function orSpoolError<T>(dir: string, work: () => Promise<T>): Prom
 
 /** The error for a disk without space. */
 export const diskFull = (dir: string): KillickError =>
-  new KillickError('spool_disk_full', `The disk with the spool ${dir} is full; nothing was recorded`, { dir })
+  new KillickError('spool_disk_full', `The disk with the spool ${dir} is full; the event was not recorded`, { dir })

@@ -110,7 +110,7 @@ export class MemorySpool implements EventStore {
     const { maxBytes } = this.#options
     return new KillickError(
       'spool_full',
-      `${waiting} events wait in memory for the log, more than the limit of ${maxBytes} bytes; nothing was recorded`,
+      `${waiting} events wait in memory for the log, more than the limit of ${maxBytes} bytes; the event was not recorded`,
       { maxBytes, waiting },
     )
   }

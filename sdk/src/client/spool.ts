@@ -305,7 +305,7 @@ export class Spool {
     const { maxBytes } = this.#options
     return new KillickError(
       'spool_full',
-      `The spool has reached its limit of ${maxBytes} bytes, and ${waiting} events in it still wait for the log; nothing was recorded`,
+      `The spool has reached its limit of ${maxBytes} bytes, and ${waiting} events in it still wait for the log; the event was not recorded`,
       { maxBytes, waiting },
     )
   }

@@ -26,12 +26,14 @@ const MAX_LEAVES = 100
 
 /**
  * All erasures, by rising log index.
- * @param most how many there can be @throws KillickError answer_malformed, also for more
+ * @param most how many there can be
+ * @param behind only those behind this entry of the log
+ * @throws KillickError answer_malformed, also for more
  */
-export async function readErasures(api: Api, most = MAX_ROWS): Promise<ErasureRow[]> {
+export async function readErasures(api: Api, most = MAX_ROWS, behind = -1): Promise<ErasureRow[]> {
   const rows: ErasureRow[] = []
   for (;;) {
-    const after = rows.at(-1)?.logIndex ?? -1
+    const after = rows.at(-1)?.logIndex ?? behind
     const path = `${ERASURES_PATH}?limit=${PAGE}&after=${after}`
     const page = await readRows(api, path, 'erasures', after, parseErasureRow, ({ logIndex }) => logIndex)
     rows.push(...page)

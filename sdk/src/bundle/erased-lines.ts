@@ -12,18 +12,28 @@ import { printLine } from './lines.ts'
 /** The list of an order, of which the first `at` events have been read. */
 type List = { readonly rest: AsyncIterator<ErasedEvent>; at: number }
 
+/** Characters of events that are held until it is seen whether an order has come since. */
+const MAX_HELD = 4 << 20
+
 export class ErasedLines {
   readonly #reader: LedgerReader
   readonly #primitives: Primitives
   readonly #orders: ReadonlyMap<number, FoundErasure>
   /** Log index of the last of them. */
   readonly #last: number
+  /** Of the log that the bundle is of. */
+  readonly #size: number
+  /** Events behind which no order was known, until it is seen that none has come since; and how many characters they are. */
+  #unsettled: string[] = []
+  #held = 0
   /** Of the orders that were named so far, and that have not been printed. */
   readonly #lists = new Map<number, List>()
 
-  constructor(reader: LedgerReader, orders: readonly FoundErasure[], primitives: Primitives) {
+  /** @param size of the log that the bundle is of; orders behind it are left out */
+  constructor(reader: LedgerReader, orders: readonly FoundErasure[], size: number, primitives: Primitives) {
     this.#reader = reader
     this.#primitives = primitives
+    this.#size = size
     this.#orders = new Map(orders.map((order) => [order.logIndex, order]))
     this.#last = orders.reduce((last, order) => Math.max(last, order.logIndex), -1)
   }
@@ -46,29 +56,65 @@ export class ErasedLines {
   /**
    * The lines behind events of a batch.
    * @param tokens its events, in the order of the batch, which are carried
+   * @throws KillickError `bundle_outdated` if what erased fields of them comes behind the end of the bundle's log
    */
   async behind(logIndex: number, tokens: readonly string[]): Promise<ReadonlyMap<string, string>> {
     const lines = new Map<string, string>()
     // What names them comes later in the log.
-    if (this.#last <= logIndex) return lines
+    if (this.#last <= logIndex) {
+      for (const token of tokens) this.#held += token.length
+      this.#unsettled.push(...tokens)
+      if (this.#held >= MAX_HELD) await this.settle()
+      return lines
+    }
+    const lacking = this.#lacking(tokens)
+    if (lacking.size === 0) return lines
+    const named = await this.#reader.erased([...lacking.values()].map(({ event }) => event.leafHash))
+    for (const one of [...named].sort((a, b) => a.logIndex - b.logIndex || a.pos - b.pos)) {
+      const found = lacking.get(printHash(one.leafHash))
+      if (found === undefined || one.logIndex <= logIndex) continue
+      // It is still being carried out, and this event's turn has not come.
+      if (this.#shows(found.event, one)) continue
+      if (one.logIndex >= this.#size) throw outdated()
+      if (!this.isOrder(one.logIndex)) continue
+      const text = (await this.#skip(one.logIndex, one.pos)) + (await this.#own(one.logIndex, one))
+      lines.set(found.token, (lines.get(found.token) ?? '') + text)
+    }
+    return lines
+  }
+
+  /**
+   * To be called once all events were read.
+   * @throws KillickError `bundle_outdated` if what erased fields of them comes behind the end of the bundle's log
+   */
+  async settle(): Promise<void> {
+    const tokens = this.#unsettled
+    this.#unsettled = []
+    this.#held = 0
+    // To ask is cheap, and to parse so many is not.
+    if (tokens.length === 0 || (await this.#reader.erasures(this.#size - 1)).length === 0) return
+    const lacking = this.#lacking(tokens)
+    for (const one of await this.#reader.erased([...lacking.values()].map(({ event }) => event.leafHash))) {
+      const found = lacking.get(printHash(one.leafHash))
+      if (found !== undefined && one.logIndex >= this.#size && !this.#shows(found.event, one)) throw outdated()
+    }
+  }
+
+  /** Those that do not show all their fields, by leaf hash. */
+  #lacking(tokens: readonly string[]): Map<string, { token: string; event: ParsedEvent }> {
     const lacking = new Map<string, { token: string; event: ParsedEvent }>()
     for (const token of tokens) {
       const event = this.#parsed(token)
       if (event !== null && event.disclosures.length < event.fieldCount)
         lacking.set(printHash(event.leafHash), { token, event })
     }
-    if (lacking.size === 0) return lines
-    const named = await this.#reader.erased([...lacking.values()].map(({ event }) => event.leafHash))
-    for (const one of [...named].sort((a, b) => a.logIndex - b.logIndex || a.pos - b.pos)) {
-      const found = lacking.get(printHash(one.leafHash))
-      if (found === undefined || one.logIndex <= logIndex || !this.isOrder(one.logIndex)) continue
-      const shown = new Set(found.event.disclosures.map(({ text }) => this.#primitives.digest(text)))
-      // It is still being carried out, and this event's turn has not come.
-      if (one.digests.some((digest) => shown.has(digest))) continue
-      const text = (await this.#skip(one.logIndex, one.pos)) + (await this.#own(one.logIndex, one))
-      lines.set(found.token, (lines.get(found.token) ?? '') + text)
-    }
-    return lines
+    return lacking
+  }
+
+  /** Whether an event still shows something of what is erased of it. */
+  #shows(event: ParsedEvent, { digests }: ErasedEvent): boolean {
+    const shown = new Set(event.disclosures.map(({ text }) => this.#primitives.digest(text)))
+    return digests.some((digest) => shown.has(digest))
   }
 
   /** The lines behind an order that was named: the rest of its list. */
@@ -124,6 +170,8 @@ export class ErasedLines {
     return list
   }
 }
+
+const outdated = () => new KillickError('bundle_outdated', 'Fields were erased while the bundle was made')
 
 const malformed = (order: number, why: string) =>
   new KillickError('answer_malformed', `The list of the erasure at log entry ${order}: ${why}`)

@@ -34,8 +34,8 @@ export type LedgerReader = {
   node(level: number, index: number, size: number): Promise<Hash>
   /** Events that meet the conditions of a search, in any order. */
   search(conditions: Readonly<Record<string, string>>): AsyncIterable<FoundPlace>
-  /** All erasures that the log orders, in any order. */
-  erasures(): Promise<readonly FoundErasure[]>
+  /** All erasures that the log orders, in any order; with `after` only those behind that entry. */
+  erasures(after?: number): Promise<readonly FoundErasure[]>
   /** What erasures take of these events, in any order: the log index of the erasure, and the event's place in its list. */
   erased(
     leafHashes: readonly Hash[],

@@ -82,7 +82,7 @@ export async function planBundle(
   const entries = all.reduce((sum, segment) => sum + segment.end - segment.first, 0)
   const parts: Parts = {
     ...{ reader, primitives },
-    erased: new ErasedLines(reader, orders, primitives),
+    erased: new ErasedLines(reader, orders, size, primitives),
     dropped: new NamedDrops(reader, size),
   }
   const lines = () => printLines(parts, all, size, edges)
@@ -229,6 +229,7 @@ async function* printLines(
     yield* segmentLines(parts, segment)
     at = segment.end
   }
+  await erased.settle()
 }
 
 /** Hashes for entries that are not carried. An anchor's size must be an edge between two of them. */

@@ -63,7 +63,7 @@ const WITH_MORE = {
   bundle_malformed: 'The file is not a killick-bundle/1.',
   bundle_empty: 'The ledger has nothing of what was asked for.',
   bundle_too_large: 'The bundle takes more bytes than it may, or lacks the events of too many batches.',
-  bundle_outdated: 'Events were dropped while the bundle was made: it has to be made again.',
+  bundle_outdated: 'Events were dropped, or fields erased, while the bundle was made: it has to be made again.',
   bundle_version: 'The bundle has a later version than this program reads.',
   thread_failed: 'A thread that was checking ended before it had answered, so nothing is said of what it checked.',
   trust_invalid: 'What was pinned for verification (a key, a contract, a log id) is malformed.',

@@ -17,7 +17,7 @@ export type MadeBundle = WrittenBundle & {
   readonly isReached: boolean
 }
 
-/** How often it is made again at most, because events were dropped meanwhile. */
+/** How often it is made again at most, because events were dropped, or fields erased, meanwhile. */
 const AGAIN = 3
 
 /** How far it has come: `of` is how many entries there will be. */
@@ -42,7 +42,7 @@ export type MakeBundleOptions = {
  * Makes a bundle out of what a service gives its readers. The file has its name once it is whole and on the disk; until then its bytes
  * are in `<file>.part`. A file that is there already is replaced.
  * @param api a service, opened with a reader's token: `openApi` of `@killick/sdk/audit`
- * @throws KillickError `bundle_empty`, `bundle_too_large`, `bundle_outdated` if events are dropped again and again meanwhile, `answer_malformed`, `unreachable`, or the service's refusal; errors of the system
+ * @throws KillickError `bundle_empty`, `bundle_too_large`, `bundle_outdated` if events are dropped, or fields erased, again and again meanwhile, `answer_malformed`, `unreachable`, or the service's refusal; errors of the system
  * @example
  * const api = openApi('https://audit.example.com', token)
  * const request = bundleRequest({ source: 'billing-api', from: '2026-04-01T00:00:00Z' })
@@ -63,7 +63,7 @@ export async function makeBundle(
   }
 }
 
-/** @throws KillickError `bundle_outdated` if events were dropped meanwhile */
+/** @throws KillickError `bundle_outdated` if events were dropped, or fields erased, meanwhile */
 async function makeOnce(
   api: Api,
   request: BundleRequest,

@@ -88,7 +88,7 @@ export function openLedger(api: Api, url: string): LedgerReader {
       const path = `/v1/events?${new URLSearchParams(conditions)}`
       for await (const { rows } of readPages(api, path, 'events', () => PAGE, placeOf)) yield* rows
     },
-    erasures: () => readErasures(api),
+    erasures: (after) => readErasures(api, undefined, after),
     erased: (leafHashes) => findErased(api, leafHashes),
     erasedList: (id) => readErased(api, id),
     drops: (from) => readDrops(api, from),

@@ -5,7 +5,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { openApi } from '@killick/sdk/audit'
 import { type BundleVerdict, verifyBundle } from '@killick/sdk/bundle'
+import { bundleRequest, makeBundle } from '@killick/sdk/make-bundle'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openBundles } from '../../../anchor-service/src/bundles/bundles.ts'
 import { makeMetrics } from '../../../anchor-service/src/http/metrics.ts'
@@ -241,6 +243,37 @@ describe('a bundle', () => {
     expect(await ended(service.url, since.id)).toMatchObject({ state: 'done' })
     expect(since).not.toHaveProperty('gone')
     expect((await call(service.url, `/v1/bundles/${since.id}`)).status).toBe(200)
+  })
+
+  test('fields that are erased while it is made make it begin again, for nobody has hidden them', async () => {
+    const api = openApi(service.url, READER)
+    const producer = new Producer('billing', signer, 'late')
+    const batch = await producer.batch([sampleEvent(), sampleEvent()])
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    const request = bundleRequest({ source: 'billing', stream: 'late' })
+    const file = join(service.folder, 'late.bundle')
+    // By the first of them no order is known that comes behind the event, by the second there is one.
+    for (const field of ['actor', 'targets']) {
+      const before = await api.text('/checkpoint', 1 << 20)
+      const order = { source: 'billing', stream: 'late', fields: [field], reason: 'a test' }
+      const { json } = await call(service.url, '/v1/erasures', ERASER, {
+        ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(order) },
+      })
+      await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done', 20_000)
+      let left = 1
+      const slow: typeof api = {
+        ...api,
+        text: async (path, most) => (path === '/checkpoint' && left-- > 0 ? before : api.text(path, most)),
+      }
+      await makeBundle(slow, request, file, { url: service.url, isBare: true })
+      const verdict = await verdictOf(await readFile(file), service.vkey)
+      expect(verdict.faults).toEqual([])
+      expect(verdict.fields).toMatchObject({ erased: 2, hidden: 0 })
+      left = 100
+      await expect(makeBundle(slow, request, file, { url: service.url, isBare: true })).rejects.toMatchObject({
+        code: 'bundle_outdated',
+      })
+    }
   })
 })
 

@@ -411,7 +411,7 @@ describe('killick bundle', () => {
 
   test('an event that somebody has altered is carried as it is, where erasures come behind it', async () => {
     const reader = { erased: async () => [] } as never
-    const lines = new ErasedLines(reader, [{ id: '0', logIndex: 9, events: 1 }], nodePrimitives)
+    const lines = new ErasedLines(reader, [{ id: '0', logIndex: 9, events: 1 }], 10, nodePrimitives)
     expect(await lines.behind(3, ['no event', 'e30.e30.AA~'])).toEqual(new Map())
   })
 

@@ -230,6 +230,7 @@ describe.skipIf(!browserAvailable())('the page in German', () => {
     const refusals: [text: string, why: string][] = [
       ['', 'Die Eingabe ist leer (proof_malformed)'],
       ['this is no proof', 'Der Text ist kein JSON (json_invalid)'],
+      ['{"number":1,"proof":null}', 'Das ist ein Export von Ereignissen'],
       ['{"format":"killick-proof/2"}', 'Das Dokument ist kein Nachweis der Form killick-proof/1 (proof_malformed)'],
     ]
     for (const [text, why] of refusals) {

@@ -621,6 +621,30 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(complaints).toEqual([])
     })
 
+    test('an export is called one, with the command that checks it', async () => {
+      const line = (told: object) => `${JSON.stringify({ number: 1, ...told })}\n`
+      const exports = [
+        line({ id: 'x', proof: JSON.parse(printProof(proof)) }),
+        line({ error: { code: 'event_dropped', detail: '' }, proof: null }),
+        // Larger than a proof may be.
+        line({ id: 'x', proof: JSON.parse(printProof(proof)) }).repeat(400),
+      ]
+      const { page, complaints } = await visit(pathToFileURL(join(folder, 'site', 'index.html')).href)
+      for (const text of exports) {
+        await page.fill('#paste', 'x')
+        await page.click('text=Check this text')
+        await page.locator('[data-state=unreadable]:has-text("json_invalid")').waitFor()
+        const file = { name: 'events.ndjson', mimeType: 'application/x-ndjson', buffer: Buffer.from(text) }
+        await page.setInputFiles('#file', file)
+        await page.locator('.banner:has-text("This is an export"):has-text("killick verify <file>")').waitFor()
+      }
+      await page.fill('#paste', exports[0]!)
+      await page.click('text=Check this text')
+      await page.locator('.banner:has-text("This is an export")').waitFor()
+      expect(exports[2]!.length).toBeGreaterThan(1 << 20)
+      expect(complaints).toEqual([])
+    })
+
     test('a file of 50 MB is refused before it is read, and the page stays alive', async () => {
       const big = join(folder, 'big.json')
       await writeFile(big, Buffer.alloc(50 * 1024 * 1024, '['))

@@ -135,6 +135,8 @@ export const GERMAN: Language = {
     file_size: (mebibytes) => `Der Nachweis ist größer als 1 MiB. Diese Datei hat ${number(upToTenth(mebibytes))} MiB`,
     file_gone:
       'Die Datei ist nicht lesbar: Sie ist ein Ordner, oder sie wurde verschoben oder verändert. Wählen Sie sie noch einmal',
+    exported:
+      'Das ist ein Export von Ereignissen, jede Zeile mit eigenem Nachweis, und diese Seite prüft immer nur einen. Alle Zeilen prüft der Befehl npx -p @killick/sdk killick verify <Datei> --trust trust.json',
     many_files: 'Das sind mehrere Dateien, und ein Urteil gilt einer. Wählen Sie eine nach der anderen',
     link_cut: 'Der Link ist abgeschnitten oder verändert: Sein Ende ist kein base64url',
     link_changed: 'Der Link ist abgeschnitten oder verändert: Sein Inhalt lässt sich nicht entpacken',

@@ -13,19 +13,40 @@ export class LinkError extends Error {
   }
 }
 
+/** Longest line of an export that is looked at. */
+const MAX_LINE = 4 << 20
+
 export function fromText(text: string): Proof {
   const trimmed = text.trim()
   if (trimmed === '') throw refusal('proof_malformed', 'empty')
+  if (isExport(trimmed)) throw refusal('proof_malformed', 'exported')
   return parseProof(trimmed)
 }
 
-/** Refused by its size before a byte of it is read. A folder, or a file that is gone by now, gives no bytes. */
+/** Refused by its size, or as an export, before it is read as a proof. A folder, or a file that is gone by now, gives no bytes. */
 export async function fromFile(file: File): Promise<Proof> {
+  const head = await file
+    .slice(0, MAX_LINE)
+    .text()
+    .catch(() => '')
+  if (isExport(head)) throw refusal('proof_malformed', 'exported')
   if (file.size > MAX_PROOF_BYTES) throw refusal('proof_too_large', 'file_size', file.size / MAX_PROOF_BYTES)
   const bytes = await file.arrayBuffer().catch(() => {
     throw refusal('proof_malformed', 'file_gone')
   })
   return parseProof(new Uint8Array(bytes))
+}
+
+/** Whether a text begins as exports do: each of their lines is an event with its proof, null where it has none. */
+function isExport(text: string): boolean {
+  const [line = ''] = text.split('\n', 1)
+  if (!line.startsWith('{') || !line.endsWith('}')) return false
+  try {
+    const { proof } = JSON.parse(line)
+    return proof === null || proof?.format === 'killick-proof/1'
+  } catch {
+    return false
+  }
 }
 
 export async function fromFragment(fragment: string): Promise<Proof> {

@@ -65,6 +65,8 @@ export const ENGLISH = {
     file_size: (mebibytes: number) =>
       `The proof is larger than 1 MiB. This file has ${number(upToTenth(mebibytes))} MiB`,
     file_gone: 'The file could not be read: it is a folder, or it was moved or changed. Choose it again',
+    exported:
+      'This is an export of events, each line with a proof of its own, and this page checks one proof at a time. This command checks all lines: npx -p @killick/sdk killick verify <file> --trust trust.json',
     many_files: 'These are several files, and a verdict is on one. Choose one at a time',
     link_cut: 'The link is cut off or was changed: its end is not base64url',
     link_changed: 'The link is cut off or was changed: what it holds cannot be unpacked',

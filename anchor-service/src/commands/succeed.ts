@@ -3,9 +3,11 @@ import { logIdOf, openChain } from '../anchor/chain/chain.ts'
 import { openSigner } from '../anchor/chain/open-signer.ts'
 import { nodesOf } from '../anchor/settings.ts'
 import type { Config } from '../config.ts'
+import type { Db } from '../database/pool.ts'
 import { StartError } from '../errors.ts'
-import { readLastAnchor, readSuccessions, SUCCEED } from '../ledger/read/successions.ts'
+import { readLastAnchor, readStated, SUCCEED } from '../ledger/read/successions.ts'
 import type { StoredAnchor } from '../ledger/registry/anchors.ts'
+import { AlreadyRecorded } from '../ledger/registry/erasures.ts'
 import { readRoot } from '../ledger/tree/tiles.ts'
 import { openStore } from '../open-store.ts'
 import { explained } from './explained.ts'
@@ -59,18 +61,28 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
       to: { chainId: view.chainId, contract: target.contract, logId: target.logId ?? to },
     })
     // A second one would say the same, and take the place of one of the few statements that are listed.
-    if ((await readSuccessions(ledger.db, ledger.log)).some((stated) => stated.note === note))
-      return `${text}\nThis is recorded already. Nothing was changed. The statement:\n\n${note}`
+    const isStated = async (db: Db) => (await readStated(db, ledger.log)).some((stated) => stated.note === note)
+    const already = `${text}\nThis is recorded already. Nothing was changed. The statement:\n\n${note}`
+    if (await isStated(ledger.db)) return already
     if (!isSure)
       throw new StartError(
         `${text}\nNothing was changed. To state and record this: killick-anchor-service succeed ${logId} --yes`,
       )
-    await ledger.record({
+    const event = {
       action: SUCCEED,
       actor: { type: 'operator', id: 'succeed' },
       targets: [{ type: 'log', id: config.origin }],
       metadata: { note, transaction, block },
-    })
+    }
+    try {
+      // The command may run twice at once: only now nobody else writes to the log.
+      await ledger.record(event, async (db) => {
+        if (await isStated(db)) throw new AlreadyRecorded()
+      })
+    } catch (error) {
+      if (error instanceof AlreadyRecorded) return already
+      throw error
+    }
     return `${text}\nRecorded as the event log.succeed, and listed in /v1/log and in proofs. Publish it where people who pinned the old log will see it:\n\n${note}`
   } finally {
     await store.close()

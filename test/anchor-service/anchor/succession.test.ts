@@ -25,6 +25,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import artifact from '../../../anchor-service/src/anchor/chain/AnchorLog.json' with { type: 'json' }
 import { calls } from '../../../anchor-service/src/anchor/chain/chain.ts'
 import { succeed } from '../../../anchor-service/src/commands/succeed.ts'
+import { LOG_LOCK } from '../../../anchor-service/src/ledger/commit.ts'
 import { readProof } from '../../../anchor-service/src/ledger/read/proofs.ts'
 import { loadSigner } from '../../../anchor-service/src/ledger/signing-keys.ts'
 import { killick } from '../../sdk/cli/support.ts'
@@ -146,7 +147,19 @@ describe('a thief with the chain key ends the log', () => {
       new RegExp(`${honest} entries, root[^]*holds ${honest + 1} entries now[^]*Nothing was changed`),
     )
     expect((await world.store.ledger.head())!.size).toBe(size)
-    printed = await succeed(config, old.target.logId, true)
+    // Given twice at once, it is stated once: both have seen that it is not when the first may write.
+    const holder = await world.store.pool.connect()
+    await holder.query('select pg_advisory_lock($1)', [LOG_LOCK])
+    const twice = [1, 2].map(() => succeed(config, old.target.logId, true))
+    const waiting = "select count(*)::int as n from pg_locks where locktype = 'advisory' and objid = $1 and not granted"
+    await expect
+      .poll(async () => (await holder.query(waiting, [LOG_LOCK])).rows[0].n, { timeout: 20_000 })
+      .toBeGreaterThan(1)
+    await holder.query('select pg_advisory_unlock($1)', [LOG_LOCK])
+    holder.release()
+    const told = await Promise.all(twice)
+    printed = told.find((text) => text.includes('Recorded as the event log.succeed'))!
+    expect(told.filter((text) => /This is recorded already. Nothing was changed./.test(text))).toHaveLength(1)
     expect(printed).toContain('killick-succession/1')
     const stated = (await world.store.ledger.head())!.size
     for (const isSure of [true, false]) {

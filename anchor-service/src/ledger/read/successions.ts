@@ -39,7 +39,8 @@ export function readSuccessions(db: Db, log: LogKey): Promise<Stated[]> {
   return stated
 }
 
-async function readStated(db: Db, { vkey }: LogKey): Promise<Stated[]> {
+/** The same from the database, and not from memory. */
+export async function readStated(db: Db, { vkey }: LogKey): Promise<Stated[]> {
   const { events } = await searchEvents(db, { action: SUCCEED, source: SYSTEM.source, limit: 16 })
   return events.flatMap((event) => {
     const said = 'fields' in event ? event.fields.metadata : undefined

@@ -77,8 +77,14 @@ test.skipIf(!browserAvailable())(
       targets: [{ type: 'mcp-tool', id: 'old' }],
     }
     await log.record({ ...about, metadata: { mcp: { verdict: 'waits', intent: 'y', until: '2026-01-01T00:00:00Z' } } })
+    // Of a recorder that was killed nothing else is heard than that the call has ended.
+    const lost = { ...about, targets: [{ type: 'mcp-tool', id: 'lost' }] }
+    await log.record({ ...lost, metadata: { mcp: { verdict: 'waits', intent: 'z', until } } })
+    const why = { state: 'unknown', why: 'recorder_was_killed', intent: 'z' }
+    await log.record({ ...lost, action: 'mcp.tools.call.result', metadata: { mcp: why } })
     await log.close()
     await page.locator('tr:has-text("pay")').nth(4).waitFor()
+    await page.locator('tr:has-text("lost")').waitFor({ state: 'detached' })
     expect(await page.locator('tr:has-text("old")').count()).toBe(0)
     await page.locator('tr:has-text("echo"):has-text("eve"):has-text("elsewhere")').waitFor()
     const hrefs = await page

@@ -8,6 +8,8 @@ import { api, type ListedEvent, type ReadableEvent } from '../api.ts'
 import { count, empty, hrefOf, labelled, row, span, table, view, watched, when, who } from '../parts.ts'
 
 const ACTION = 'mcp.approval'
+/** What came of a call, also where its recorder was killed while it waited: then that is all that is heard of it. */
+const OUTCOME = 'mcp.tools.call.result'
 /** A call waits for a day at most. */
 const LONGEST_MS = 86_400_000
 /** Events that are looked through, and decisions that are shown. */
@@ -18,24 +20,32 @@ type AskedCall = { event: ReadableEvent; known: JsonObject }
 /** `isAll`: no call can wait that is not among these. */
 export type Approvals = { waiting: AskedCall[]; decided: AskedCall[]; isAll: boolean }
 
-/** What the recorders say that they have asked and heard within a day; an event that cannot be read is left out. */
+/** What the recorders say that they have asked and heard within a day. */
 export async function readApprovals(now = Date.now()): Promise<Approvals> {
-  const terms = new URLSearchParams({
-    ...{ action: ACTION, limit: String(MOST), from: new Date(now - LONGEST_MS).toISOString() },
-  })
+  const { calls: told, isAll } = await readCalls(ACTION, new Date(now - LONGEST_MS).toISOString())
+  const decided = told.filter(({ known }) => known.verdict !== 'waits')
+  const isOver = new Set(decided.map((it) => callOf(it)))
+  const undecided = told.filter(
+    (it) => it.known.verdict === 'waits' && !isOver.has(callOf(it)) && Date.parse(String(it.known.until)) > now,
+  )
+  const oldest = undecided.at(-1)?.event.recordedAt
+  const ended = oldest === undefined ? [] : (await readCalls(OUTCOME, oldest)).calls
+  const hasEnded = new Set(ended.map(intentOf))
+  const waiting = undecided.filter((it) => it.known.intent === undefined || !hasEnded.has(intentOf(it)))
+  return { waiting, decided: decided.slice(0, FEW), isAll }
+}
+
+/** The newest events of an action that tell of calls; one that cannot be read is left out. */
+async function readCalls(action: string, from: string): Promise<{ calls: AskedCall[]; isAll: boolean }> {
+  const terms = new URLSearchParams({ action, limit: String(MOST), from })
   const { events, next } = await api<{ events: ListedEvent[]; next: string | null }>(`/v1/events?${terms}`)
-  const told = events.flatMap((event): AskedCall[] => {
+  const calls = events.flatMap((event): AskedCall[] => {
     if (event.error) return []
     const { metadata } = event.fields
     const known = isObject(metadata) ? metadata.mcp : undefined
     return isObject(known) ? [{ event, known }] : []
   })
-  const decided = told.filter(({ known }) => known.verdict !== 'waits')
-  const isOver = new Set(decided.map((it) => callOf(it)))
-  const waiting = told.filter(
-    (it) => it.known.verdict === 'waits' && !isOver.has(callOf(it)) && Date.parse(String(it.known.until)) > now,
-  )
-  return { waiting, decided: decided.slice(0, FEW), isAll: next === null }
+  return { calls, isAll: next === null }
 }
 
 /**
@@ -44,6 +54,8 @@ export async function readApprovals(now = Date.now()): Promise<Approvals> {
  */
 const callOf = ({ event, known }: AskedCall): string =>
   JSON.stringify([event.source, event.stream, sessionOf(event), known.intent, known.requestId])
+
+const intentOf = ({ event, known }: AskedCall): string => JSON.stringify([event.source, event.stream, known.intent])
 
 export async function approvals(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
   const { approvals: origins } = await api<SessionAnswer>('/console/session')

@@ -58,7 +58,7 @@ export async function writeBundle(
 }
 
 /** Only now is the name on the disk too. Where folders cannot be opened, the system sees to it. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => null)
   if (handle) await syncFile(handle).catch(() => {})
   await handle?.close()

@@ -1,7 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
+import { link, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { KillickError } from '../../core/errors.ts'
 import { makeBundle } from '../../make-bundle/make.ts'
 import { bundleRequest } from '../../make-bundle/request.ts'
+import { syncFolder } from '../../make-bundle/writer.ts'
 import { accessOf, openAccess } from '../access.ts'
 import { type Command, EXIT, integer, readArgs, UsageError } from '../command.ts'
 import { queryOf } from '../conditions.ts'
@@ -19,18 +23,24 @@ export const bundle: Command = {
     if (file === undefined) throw new UsageError('A bundle is a file: give --out <file>')
     const request = requestOf(values)
     const access = accessOf(BUNDLE, given)
-    if (existsSync(file)) throw new UsageError(`${file} exists already and was not overwritten`)
+    if (existsSync(file)) throw taken(file)
+    // Another command may be given the same name meanwhile.
+    const draft = `${file}.${randomBytes(4).toString('hex')}`
     let events = 0
     const shown = progress(() => `${count(events, 'event')} written`)
     const onProgress = (now: { events: number }) => {
       events = now.events
       shown.step()
     }
-    const made = await makeBundle(openAccess(access), request, file, {
+    const made = await makeBundle(openAccess(access), request, draft, {
       url: access.url,
       isBare: values.bare,
       onProgress,
     })
+      .then(async (done) => {
+        await nameIt(draft, file)
+        return done
+      })
       .catch((error) => {
         throw isSystemError(error) ? inputError(error, file) : error
       })
@@ -52,6 +62,22 @@ export const bundle: Command = {
     }
     return EXIT.ok
   },
+}
+
+const taken = (file: string) => new UsageError(`${file} exists already and was not overwritten`)
+
+/** Gives a file that is whole its name, unless another has that by now. */
+async function nameIt(draft: string, file: string): Promise<void> {
+  try {
+    await link(draft, file).catch(async (error: NodeJS.ErrnoException) => {
+      // Not every file system has links.
+      if (error.code === 'EEXIST' || existsSync(file)) throw taken(file)
+      await rename(draft, file)
+    })
+  } finally {
+    await rm(draft, { force: true })
+  }
+  await syncFolder(dirname(file))
 }
 
 function requestOf(values: ValuesOf<typeof BUNDLE.options>): ReturnType<typeof bundleRequest> {

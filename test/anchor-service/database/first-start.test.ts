@@ -37,6 +37,16 @@ test('two processes may start at once on a data folder that has no cluster yet, 
     })
     await complain()
     expect(await readFile(log, 'utf8')).toMatch(/^\d{4}-.*password authentication failed/)
+
+    // Whoever comes while the last one leaves, and ends the server, has one all the same.
+    await clusters.pop()!.close()
+    const leaving = clusters.pop()!.close()
+    const next = await startCluster(folder)
+    clusters.push(next)
+    await leaving
+    const late = new pg.Client({ connectionString: await next.databaseUrl('killick') })
+    await late.connect()
+    await late.end()
   } finally {
     for (const cluster of clusters) await cluster.close()
     await rm(folder, { recursive: true, force: true })

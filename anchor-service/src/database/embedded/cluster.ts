@@ -35,6 +35,8 @@ export type ClusterHooks = {
 const USERS_LOCK = 7_019_318
 /** How long a server that another process has just started may take until it listens, ms. */
 const LISTEN_MS = 10_000
+/** How long to wait for it before it is looked at again, ms. */
+const JOIN_MS = 1_000
 /** How often to look whether another process has made the cluster, ms. */
 const MAKING_MS = 200
 /** How long another process may take to make the cluster, ms: some seconds are usual, on the slowest machines half a minute. */
@@ -94,15 +96,28 @@ async function enterCluster(dataFolder: string, hooks: ClusterHooks, patience: P
   const place = { folder, data, binaries, runAs }
   const credentials = (await readCluster(folder, data)) ?? (await makeAlone(place, patience))
   const tell = (reason: string) => hooks.down?.(reason)
-  const port = await ensureRunning(place, credentials, { mayMove: true, tell })
+  let port = await ensureRunning(place, credentials, { mayMove: true, tell })
   const url = (database: string) => `postgres://${USER}:${credentials.password}@127.0.0.1:${port}/${database}`
 
   const closing = new AbortController()
   let closed: Promise<void> | null = null
   let reviving: Promise<void> | null = null
-  let presence = await enter(LISTEN_MS)
+  let presence = await enterFirst()
   // Where that fails, as on a full disk, the log stays as it is.
   const cutting = setInterval(() => cutLog(data).catch(() => {}), LOG_MS).unref()
+
+  /** Another process may just be leaving, and end the server that was seen to run: then it is started again. */
+  async function enterFirst(): Promise<pg.Client> {
+    const began = performance.now()
+    for (;;) {
+      try {
+        return await enter(JOIN_MS)
+      } catch (error) {
+        if (performance.now() - began > LISTEN_MS) throw error
+      }
+      port = await ensureRunning(place, credentials, { mayMove: true, tell })
+    }
+  }
 
   async function enter(patience: number): Promise<pg.Client> {
     const client = await connect(url('postgres'), data, patience)
@@ -155,8 +170,9 @@ async function enterCluster(dataFolder: string, hooks: ClusterHooks, patience: P
     clearInterval(cutting)
     await reviving
     const last = await leave(presence)
-    await presence.end().catch(() => {})
+    // The lock is held until the server is down, so that nobody enters meanwhile who would lose it at once.
     if (last) await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w'], runAs)
+    await presence.end().catch(() => {})
   }
 }
 

@@ -1,4 +1,4 @@
-// Checks an export: each line by itself. In memory are one line, and the hash of each event.
+// Checks an export: each line by itself. In memory are one line, and the hashes of so many events as are compared.
 import { isDeepStrictEqual } from 'node:util'
 import { KillickError } from '../core/errors.ts'
 import { isObject, type JsonObject } from '../core/json.ts'
@@ -34,13 +34,19 @@ const BESIDE = new Set<string>([
 
 /** Different grounds that verdicts of one export rest on, at most; a ledger has few. */
 const MAX_GROUNDS = 8
+/** Events that later lines are compared with, at most: a set takes a hundred bytes for each, and throws at its 16,777,217th. */
+const MAX_SEEN = 4_000_000
 
-/** @returns the exit code: the worst of all lines */
+/**
+ * @param maxSeen events whose repeats are told; that there were more is told too
+ * @returns the exit code: the worst of all lines
+ */
 export async function verifyLines(
   input: AsyncIterable<ExportedLine>,
   nodes: readonly ChainNode[],
   judge: Judge,
   asJson: boolean,
+  maxSeen = MAX_SEEN,
 ): Promise<number> {
   const asked = nodes.map(remembering)
   const tally: Record<Outcome, number> = { verified: 0, undecided: 0, failed: 0, unreadable: 0 }
@@ -48,10 +54,17 @@ export async function verifyLines(
   const unchecked = new Set<string>()
   const seen = new Set<string>()
   let repeated = 0
+  let unseen = 0
+  function repeats(leafHash: string): boolean {
+    const isAgain = seen.has(leafHash)
+    if (isAgain) repeated += 1
+    else if (seen.size < maxSeen) seen.add(leafHash)
+    else unseen += 1
+    return isAgain
+  }
   for await (const line of input) {
-    const { told, backing, repeats } = await judgeLine(line, asked, judge, unchecked, seen)
+    const { told, backing } = await judgeLine(line, asked, judge, unchecked, repeats)
     tally[told.outcome] += 1
-    if (repeats) repeated += 1
     if (backing) {
       const key = JSON.stringify(backing)
       const ground = grounds.get(key)
@@ -61,7 +74,8 @@ export async function verifyLines(
     out(asJson ? jsonLine(told) : report(told))
   }
   const total = Object.values(tally).reduce((sum, n) => sum + n, 0)
-  if (asJson) out(jsonLine({ events: total, ...tally, repeated, uncheckedMembers: [...unchecked] }))
+  const beyond = unseen > 0 && { notCompared: unseen }
+  if (asJson) out(jsonLine({ events: total, ...tally, repeated, ...beyond, uncheckedMembers: [...unchecked] }))
   else {
     const each = [...grounds.values()].flatMap(({ backing, events }) => [
       ...(grounds.size > 1 ? [text`${count(events, 'event')}:`] : []),
@@ -74,6 +88,10 @@ export async function verifyLines(
     const again = `${count(repeated, 'line')} of these ${repeated === 1 ? 'repeats' : 'repeat'} the event of a line before`
     out(linesOf(['', ...each, '', sum, ...(repeated > 0 ? [paint('yellow', again)] : [])]))
   }
+  if (beyond)
+    err(
+      `Lines that repeat an event were found for the first ${count(maxSeen, 'event')} alone; whether ${count(unseen, 'line')} behind these repeat each other is not known`,
+    )
   if (unchecked.size > 0) err(`No proof covers what the lines say in: ${[...unchecked].join(', ')}`)
   if (tally.failed > 0) return EXIT.failed
   if (tally.unreadable > 0 || total === 0) return EXIT.usage
@@ -85,8 +103,8 @@ async function judgeLine(
   nodes: readonly ChainNode[],
   judge: Judge,
   unchecked: Set<string>,
-  seen: Set<string>,
-): Promise<{ told: Told; backing?: Backing[]; repeats?: boolean }> {
+  repeats: (leafHash: string) => boolean,
+): Promise<{ told: Told; backing?: Backing[] }> {
   const { number, value } = line
   if (value === null) return { told: { line: number, outcome: 'unreadable', why: [line.fault] } }
   const isBare = value.format === 'killick-proof/1'
@@ -107,8 +125,7 @@ async function judgeLine(
   const { verdict, backing } = await judge(proof, nodes)
   const { event } = verdict
   const differs = isBare || event === null ? [] : differences(value, { ...event, logIndex: proof.log.index })
-  const repeats = event !== null && seen.has(event.leafHash)
-  if (event) seen.add(event.leafHash)
+  const isAgain = event !== null && repeats(event.leafHash)
   const { checks, missing } = inWords(verdict)
   const failed = checks.filter(({ status }) => status === 'failed').map(({ title, detail }) => `${title}: ${detail}`)
   const action = event?.fields.action
@@ -118,12 +135,12 @@ async function judgeLine(
     ...(typeof action === 'string' && { action }),
     why: [
       ...differs.map((name) => `the line says another ${name} than its proof`),
-      ...(repeats ? ['a line before has this event too'] : []),
+      ...(isAgain ? ['a line before has this event too'] : []),
       ...failed,
       ...missing,
     ],
   }
-  return { told, ...(told.outcome !== 'failed' && { backing }), repeats }
+  return { told, ...(told.outcome !== 'failed' && { backing }) }
 }
 
 /** Why the ledger gave no proof of an event, which nobody has signed. */

@@ -43,7 +43,7 @@ function proofUrl(place: string): string {
   const url = new URL(place)
   url.hash = ''
   // A mail program may have taken a mark behind the link into it; a token has 43 characters.
-  const [, link] = /^(.*\/p\/(?:[\w-]{43}(?=(?:%[\da-f]{2}|[^\w-])+$)|[\w-]+(?=\/?$)))/i.exec(url.pathname) ?? []
+  const [, link] = /^(.*\/p\/(?:[\w-]{43}(?=(?:%[\da-fA-F]{2}|[^\w-])+$)|[\w-]+(?=\/?$)))/.exec(url.pathname) ?? []
   if (link !== undefined) url.pathname = `${link}/proof`
   return url.href
 }

@@ -1,4 +1,5 @@
 // A project from nothing: init, register, and the commands that read killick.json, against one service with a chain.
+import { once } from 'node:events'
 import {
   appendFileSync,
   chmodSync,
@@ -11,6 +12,8 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { deflateRawSync } from 'node:zlib'
@@ -481,6 +484,17 @@ describe('in a project', () => {
           code: 0,
           out: expect.stringContaining('outcome     denied'),
         })
+      // Anybody else's address is asked for as it is.
+      const asked: unknown[] = []
+      const server = createServer(({ url }, response) => {
+        asked.push(url)
+        response.writeHead(404).end()
+      }).listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      const { port } = server.address() as AddressInfo
+      expect((await killick(['verify', `http://127.0.0.1:${port}/P/proof`], { cwd })).code).toBe(2)
+      server.close()
+      expect(asked).toEqual(['/P/proof'])
       const fragment = `#${deflateRawSync(readFileSync(file('proof.json'))).toString('base64url')}`
       for (const place of [fragment, `https://nobody.test/verify/${fragment}`])
         expect((await killick(['verify', place], { cwd })).code).toBe(0)

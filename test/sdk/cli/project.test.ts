@@ -25,7 +25,7 @@ import { isSourceName } from '../../../sdk/src/core/event.ts'
 import { parseProof } from '../../../sdk/src/core/proof.ts'
 import { ADMIN, READER, type TestService, testService } from '../../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
-import { CTRL_C, CTRL_D, ENTER, killick, killickAsked, type Run, type RunOptions } from './support.ts'
+import { CTRL_C, CTRL_D, ENTER, killick, killickAsked, killickProcess, type Run, type RunOptions } from './support.ts'
 
 let chain: LocalChain
 let service: TestService
@@ -292,7 +292,7 @@ describe('killick init', () => {
       spool: file('killick-spool'),
     })
     try {
-      const run = await killick(['init', '--url', service.url, '--token-file', token, '--yes'], { cwd })
+      const run = await killickProcess(['init', '--url', service.url, '--token-file', token, '--yes'], { cwd })
       expect(run).toMatchObject({ code: 2, err: expect.stringMatching(/Another recorder .*is using the spool/) })
       expect(await killick(['record', '--json'], { cwd, input: '' })).toMatchObject({
         code: 2,

@@ -86,8 +86,8 @@ export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps
       },
     },
     async (request, reply) => {
-      // There the end of the connection ends an answer, and so does a process that is killed.
-      if (request.raw.httpVersion === '1.0')
+      // There the end of the connection ends an answer, and so does a process that is killed. Node answers so too whoever says 0.9 or 2.0.
+      if (request.raw.httpVersion !== '1.1')
         throw new Refusal(
           'request_invalid',
           'Over HTTP/1.0 an export that breaks off looks whole. Ask over HTTP/1.1; of a proxy in between: have it ask so (nginx: proxy_http_version 1.1).',

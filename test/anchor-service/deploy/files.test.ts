@@ -39,7 +39,12 @@ test('image: runs as nobody in particular, writes to its volume, and is asked fo
 })
 
 test('what a checkout holds beside the sources, passwords and keys too, goes neither into git nor to a build', async () => {
-  const secret = ['anchor-service/deploy/.env', 'anchor-service/deploy/anchoring.env', 'data/keys/log.json']
+  const secret = [
+    'anchor-service/deploy/.env',
+    'anchor-service/deploy/anchoring.env',
+    'admin.token',
+    'data/keys/log.json',
+  ]
   expect(
     execFileSync('git', ['check-ignore', ...secret], { cwd: root, encoding: 'utf8' })
       .trim()

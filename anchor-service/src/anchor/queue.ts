@@ -43,16 +43,21 @@ export function openDoorbell(options: DoorbellOptions, answer: () => Promise<voi
     options.redisUrl === null ? onPostgres(options.databaseUrl, name, answer) : onRedis(options.redisUrl, name, answer)
   let trouble: string | null = null
   let isStarting = true
+  let hasAnswered = false
   function note(next: string | null): void {
     const isNews = (next === null) !== (trouble === null)
     trouble = next
+    hasAnswered ||= isReady()
     if (isNews) options.tell?.(next)
   }
   const down = (error: Error) => note(error.message)
   const up = () => note(null)
   queue.on('error', down)
   worker.on('error', down)
-  worker.on('ready', up)
+  // A connection says less than what the queue has answered since: one that is full takes connections too.
+  worker.on('ready', () => {
+    if (!hasAnswered) up()
+  })
 
   const away = () => trouble ?? `${backend} cannot be reached`
 

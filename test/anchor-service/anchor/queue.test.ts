@@ -129,5 +129,18 @@ test.skipIf(!redisAvailable())('a Redis that is full is told when it begins and 
   await admin.config('SET', 'maxmemory', '0')
   await bell.ring()
   expect(told).toEqual([expect.stringContaining('maxmemory'), null])
-  await Promise.all([bell.close(), admin.quit()])
+  // One that was full before the service began is not called up again because it takes connections.
+  await admin.config('SET', 'maxmemory', '1')
+  const tellings = ['a', 'b', 'c', 'd', 'e'].map((name) => {
+    const said: (string | null)[] = []
+    const tell = (trouble: string | null) => said.push(trouble)
+    return {
+      said,
+      late: openDoorbell({ redisUrl: redis!.url, databaseUrl, name, intervalMs: 60_000, tell }, async () => {}),
+    }
+  })
+  for (const { late } of tellings) for (let i = 0; i < 3; i++) await expect(late.ring()).rejects.toThrow(/maxmemory/)
+  for (const { said } of tellings) expect(said).toEqual([expect.stringContaining('maxmemory')])
+  await admin.config('SET', 'maxmemory', '0')
+  await Promise.all([bell.close(), ...tellings.map(({ late }) => late.close()), admin.quit()])
 })

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { StartError } from '../../errors.ts'
 import { lockFile } from '../../file-lock.ts'
-import { findBinaries, run, whoRuns } from './process.ts'
+import { findBinaries, whoRuns } from './process.ts'
 import {
   type ClusterPlace,
   type Credentials,
@@ -13,6 +13,7 @@ import {
   ensureRunning,
   makeCluster,
   readCluster,
+  stopServer,
   USER,
 } from './server.ts'
 
@@ -171,7 +172,7 @@ async function enterCluster(dataFolder: string, hooks: ClusterHooks, patience: P
     await reviving
     const last = await leave(presence)
     // The lock is held until the server is down, so that nobody enters meanwhile who would lose it at once.
-    if (last) await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w'], runAs)
+    if (last) await stopServer(place)
     await presence.end().catch(() => {})
   }
 }

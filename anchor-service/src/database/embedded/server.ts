@@ -96,7 +96,9 @@ export async function ensureRunning(
   await disownDeadServer(data)
   for (let attempt = 0; ; attempt++) {
     const running = await run(binaries.pg_ctl, ['status', '-D', data], runAs)
-    if (running.code === 0) return Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[3])
+    // It may have ended since.
+    const lines = running.code === 0 ? (await readText(pidFileOf(data)))?.split('\n') : undefined
+    if (lines !== undefined) return Number(lines[3])
     const settings = `-p ${credentials.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=on -c shared_buffers=256MB -c max_wal_size=2GB`
     const started = await run(
       binaries.pg_ctl,
@@ -118,6 +120,31 @@ export async function ensureRunning(
   }
 }
 
+/** How long a server may take to end, ms; and how often to look. */
+const [STOP_MS, LOOK_MS] = [60_000, 50]
+
+/**
+ * Stops the server and waits until it is gone. `pg_ctl stop -w` looks ten times a second whether there is a server, and so waits a minute for
+ * one that somebody has started in between.
+ */
+export async function stopServer({ data, binaries, runAs }: ClusterPlace): Promise<void> {
+  const pidOf = async () => (await readText(pidFileOf(data)))?.split('\n')[0]
+  const pid = await pidOf()
+  await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-W'], runAs)
+  const until = performance.now() + STOP_MS
+  while (pid !== undefined && (await pidOf()) === pid && isAlive(Number(pid)) && performance.now() < until)
+    await sleep(LOOK_MS)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
+}
+
+const pidFileOf = (data: string): string => join(data, 'postmaster.pid')
 const logOf = (data: string): string => join(data, 'server.log')
 
 /** Size at which the server's log is cut, and how much of its end is kept beside it, bytes. */
@@ -151,7 +178,7 @@ export async function cutLog(data: string): Promise<void> {
  * PostgreSQL, this writes an id that cannot exist; the server still checks its shared memory itself.
  */
 async function disownDeadServer(data: string): Promise<void> {
-  const path = join(data, 'postmaster.pid')
+  const path = pidFileOf(data)
   const lock = await readText(path)
   if (lock === null || process.platform !== 'linux') return
   const pid = Number(lock.split('\n')[0])

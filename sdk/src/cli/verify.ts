@@ -181,7 +181,7 @@ function backingOf({ checks }: Pick<Verdict, 'checks'>, origin: string, pinner: 
 /** What a verdict lacks, and how to name a node where that is all that can be done about it. */
 export const missingLines = ({ missing, checks }: VerdictInWords): Text[] => [
   ...list('Missing for "verified"', missing),
-  ...(checks.some(({ id, reason }) => id.endsWith('.contract') && reason === 'not_asked')
+  ...(missing.length > 0 && checks.some(({ id, reason }) => id.endsWith('.contract') && reason === 'not_asked')
     ? [own('To ask a node of the chain: --rpc <url>, or KILLICK_RPC_URL; killick.json may name one as "rpcs".')]
     : []),
 ]

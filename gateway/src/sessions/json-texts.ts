@@ -30,15 +30,18 @@ function redactText(text: string, names: readonly string[], redaction: Redaction
   const value = parse(text)
   if (value === null) return text
   const rules = withoutPaths(redaction)
+  const isWhole = membersOf(value) === membersIn(text)
   try {
     const inside: Removal[] = []
+    // Of members of one name the last one is what is parsed, and another may be what must not be said.
+    const looked = isWhole ? value : (JSON.parse(unfolded(text)) as JsonValue)
     // A text in it may be JSON as well: a tool that echoes a body has that in its result, and its result in a text.
-    const found = rules.redactValue(redactJsonTexts(value, names, rules, inside))
+    const found = rules.redactValue(redactJsonTexts(looked, names, rules, inside))
     const place = pointerTo(names, redaction)
     const all = [...inside, ...found.removals.map(({ path, rule }) => ({ path: `${place}${path}`, rule }))]
     const [first] = all
     if (first === undefined) return text
-    if (!isExact(text)) {
+    if (!isWhole || !hasExactNumbers(text)) {
       removals.push({ path: place, rule: first.rule })
       return `[redacted:${first.rule}]`
     }
@@ -75,17 +78,14 @@ function parse(text: string): JsonObject | JsonValue[] | null {
   }
 }
 
-/** Whether what is parsed is all that the text says. It is not where a name stands twice in an object, or a number cannot be kept. */
-function isExact(text: string): boolean {
-  let members = 0
-  let hasAll = true
-  JSON.parse(text, function (this: unknown, _name: string, value: unknown, { source = '' }: { source?: string } = {}) {
-    if (!Array.isArray(this)) members += 1
-    if (typeof value === 'number' && !isKept(value, source)) hasAll = false
+/** Whether every number can be kept. */
+function hasExactNumbers(text: string): boolean {
+  let isExact = true
+  JSON.parse(text, (_name: string, value: unknown, { source = '' }: { source?: string } = {}) => {
+    if (typeof value === 'number' && !isKept(value, source)) isExact = false
     return value
   })
-  // The whole is the one member of an object that there is not.
-  return hasAll && members - 1 === membersIn(text)
+  return isExact
 }
 
 /** Digits that every number keeps, from the smallest one on. */
@@ -100,16 +100,49 @@ function isKept(value: number, source: string): boolean {
   return Math.abs(value) >= SMALLEST && Number.isFinite(value)
 }
 
-/** How many members its objects have. Without a regular expression, which would need stack for each character of a string. */
+function membersOf(value: JsonValue): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const inside = Object.values(value) as JsonValue[]
+  return inside.reduce<number>((sum, each) => sum + membersOf(each), Array.isArray(value) ? 0 : inside.length)
+}
+
+/** How many members the objects of a text have: more than what is parsed has, where a name stands twice in one of them. */
 function membersIn(text: string): number {
-  let [members, isString] = [0, false]
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at]
-    if (char === '"') isString = !isString
-    else if (isString && char === '\\') at += 1
-    else if (!isString && char === ':') members += 1
-  }
+  let members = 0
+  eachMark(text, (char) => {
+    if (char === ':') members += 1
+  })
   return members
+}
+
+/** A text of JSON with a list of objects of one member in place of each object, so that no member replaces another. */
+function unfolded(text: string): string {
+  const open: string[] = []
+  const parts: string[] = []
+  let from = 0
+  const put = (at: number, instead: string) => {
+    parts.push(text.slice(from, at), instead)
+    from = at + 1
+  }
+  eachMark(text, (char, at) => {
+    if (char === '{' || char === '[') open.push(char)
+    if (char === '{') put(at, '[{')
+    if (char === '}') put(at, '}]')
+    if (char === ',' && open.at(-1) === '{') put(at, '},{')
+    if (char === '}' || char === ']') open.pop()
+  })
+  return parts.join('') + text.slice(from)
+}
+
+/** Calls for each character outside of strings. Without a regular expression, which would need stack for each character of a string. */
+function eachMark(text: string, call: (char: string, at: number) => void): void {
+  let isString = false
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at]!
+    if (char === '"') isString = !isString
+    else if (!isString) call(char, at)
+    else if (char === '\\') at += 1
+  }
 }
 
 /** A name may be a secret itself. */

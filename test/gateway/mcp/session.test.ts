@@ -90,12 +90,19 @@ test('what is large is a hash, and what is secret is removed before it is signed
   await session.call('blob')
   await session.call('echo', { password: 'hunter4', note: 'to DE12345678901234567890', url: 'Bearer abcdefgh12345678' })
   // What no rule can look into stays a text, and what only looks like an event is none.
-  const odd = ['{"actor":{"email":"a@b"}}', '{"__proto__":{}}', '[1', `${'['.repeat(60)}${']'.repeat(60)}`]
+  const odd = [
+    '{"actor":{"email":"a@b"}}',
+    '{"a":"\\"{","a":[{}]}',
+    '{"__proto__":{}}',
+    '[1',
+    `${'['.repeat(60)}${']'.repeat(60)}`,
+  ]
   await session.call('echo', { odd })
   // What would be printed as something else goes as a whole.
   await session.call('echo', {
     odd: [
       '{"a":1,"a":2,"pin":1}',
+      '{"a":[1,{"pin":8,"":[]},2],"a":{"b":"{"}}',
       ...['12345678901234567890', '1e400', '1e-400', '0.00e7'].map((n) => `[{"n":${n},"pin":1}]`),
       '{"":{"a":"\\":"},"pin":1.0}',
     ],
@@ -118,7 +125,7 @@ test('what is large is a hash, and what is secret is removed before it is signed
   expect(echo.mcp.message).toEqual({ bytes: expect.any(Number) })
   expect(find(events, 'mcp.tools.call')[3].args.odd).toEqual(odd)
   expect(find(events, 'mcp.tools.call')[4].args.odd).toEqual([
-    ...Array.from({ length: 4 }, () => '[redacted:secret]'),
+    ...Array.from({ length: 5 }, () => '[redacted:secret]'),
     '[{"n":0,"pin":"[redacted:secret]"}]',
     '{"":{"a":"\\":"},"pin":"[redacted:secret]"}',
   ])

@@ -51,6 +51,10 @@ export async function bundles() {
   const partly = await write(forgetful, { kind: 'stream', source: SOURCE, stream: STREAM, first: 1, last: 3 })
   const { reader: late, trust: of } = await openWorld({ notAfter: TIME + 30_000 })
   const expired = await write(late, { kind: 'source', source: SOURCE, until: iso(ANCHORED[1]![1]) })
+  const { reader: jumping, trust: ofJump } = await openWorld({ alter: (all) => all.with(4, all[3]!) })
+  const jumped = await write(jumping, { kind: 'source', source: SOURCE, until: iso(ANCHORED[1]![1]) })
+  const { reader: beheaded, trust: ofLate } = await openWorld({ alter: (all) => all.with(2, all[3]!) })
+  const begun = await write(beheaded, { kind: 'source', source: SOURCE, until: iso(ANCHORED[1]![1]) })
   const unfounded = (description: string, files: Files, reasons = ['erasure_invalid']) =>
     make(description, files, 'failed', 'not_judged', reasons, its)
   return [
@@ -101,6 +105,20 @@ export async function bundles() {
       }),
       ...(['verified', 'incomplete', [], trust, { absent: { entries: 1 } }] as const),
     ),
+    make(
+      'of a source of whose stream the log lacks a batch between two others',
+      jumped,
+      'verified',
+      'incomplete',
+      [],
+      ofJump,
+      {
+        absent: { events: 2 },
+      },
+    ),
+    make('of a source of whose stream the log lacks the first batch', begun, 'verified', 'incomplete', [], ofLate, {
+      absent: { events: 3 },
+    }),
     make(
       'a hash of entries that are not carried is another',
       lined(whole, (lines) => lines.with(-1, `T 1 ${printHash(asHash(seed('another')))}`)),

@@ -21,6 +21,10 @@ export class ScopeWatch {
   readonly #ended = new Map<string, boolean>()
   /** Of a stream: the place that comes next. */
   #next: number
+  /** Of each stream of a source: the place that comes next, and the entry that says so. */
+  readonly #streams = new Map<string, { readonly next: number; readonly logIndex: number }>()
+  /** Of a source: behind the last entry in its range that is not carried. */
+  #carriedFrom = 0
 
   constructor(scope: BundleScope) {
     this.#scope = scope
@@ -31,7 +35,9 @@ export class ScopeWatch {
   skipped(first: number, end: number): void {
     if (this.#scope.kind !== 'source') return
     const [from, to] = [Math.max(first, this.#scope.from), Math.min(end, this.#scope.to)]
-    if (from < to) this.#gap({ what: 'entries', first: from, last: to - 1 })
+    if (from >= to) return
+    this.#gap({ what: 'entries', first: from, last: to - 1 })
+    this.#carriedFrom = to
   }
 
   /**
@@ -62,7 +68,7 @@ export class ScopeWatch {
       if (first > last) return true
       this.#gapBefore(first)
       this.#next = last + 1
-    }
+    } else if (scope.kind === 'source') this.#follow({ source, stream }, logIndex, from, to)
     // Whether what is missing ended it, nobody knows.
     this.#ended.delete(`${source}/${stream}`)
     return this.#absent.add({ source, stream }, logIndex, [first, last], this.#gaps.turn())
@@ -93,7 +99,10 @@ export class ScopeWatch {
       if (first > last) return
       this.#gapBefore(first)
       this.#next = last + 1
-    } else if (scope.kind === 'source' && !this.#isWanted(source, logIndex)) return
+    } else if (scope.kind === 'source') {
+      if (!this.#isWanted(source, logIndex)) return
+      this.#follow({ source, stream }, logIndex, from, to)
+    }
     this.#ended.set(`${source}/${stream}`, ends.includes(last))
   }
 
@@ -148,6 +157,17 @@ export class ScopeWatch {
   #isWanted(source: string, logIndex: number): boolean {
     const scope = this.#scope
     return scope.kind === 'source' && source === scope.source && logIndex >= scope.from && logIndex < scope.to
+  }
+
+  /** Places of a stream of a source. If it jumps while each entry is carried, the log itself lacks what is between. */
+  #follow({ source, stream }: Stream, logIndex: number, first: number, last: number): void {
+    const name = `${source}/${stream}`
+    const { from } = this.#scope as SourceScope
+    // What came before the range nobody knows here.
+    const before = this.#streams.get(name) ?? (from === 0 ? { next: 0, logIndex: 0 } : null)
+    this.#streams.set(name, { next: last + 1, logIndex })
+    if (before !== null && first > before.next && this.#carriedFrom <= before.logIndex)
+      this.#gap({ what: 'events', source, stream, first: before.next, last: first - 1 })
   }
 
   #gapBefore(seq: number): void {

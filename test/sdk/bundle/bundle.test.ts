@@ -1,8 +1,13 @@
 // Bundles of a real ledger with a real chain: made by the command, checked by command and library, and damaged in every way.
+import { spawn } from 'node:child_process'
 import { createHash, hash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { EventInput, PublicJwk } from '@killick/sdk'
 import type { BundleTrust, BundleVerdict, CheckSignature } from '@killick/sdk/bundle'
 import { toHex, verifySignature } from '@killick/sdk/core'
@@ -24,6 +29,7 @@ import { startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { killick } from '../cli/support.ts'
 
+const KILLICK = fileURLToPath(new URL('../../../sdk/src/cli/main.ts', import.meta.url))
 const [ALPHA, BETA, GAMMA] = ['alpha', 'beta', 'gamma']
 const signers = { [ALPHA]: newSigner(), [BETA]: newSigner(), [GAMMA]: newSigner() }
 const producers: Producer[] = []
@@ -467,6 +473,28 @@ describe('killick bundle', () => {
       expect(
         (await bundle('x.bundle', '--source', ALPHA, '--from', from, '--to', '2026-02-01T00:00:00.0009Z')).out,
       ).toContain('to is not behind from')
+  })
+
+  test('whoever ends it leaves no draft behind', async () => {
+    // A service that says nothing more once the file is there.
+    const stalls = createServer(async ({ url = '' }, answer) => {
+      if (url.startsWith('/v1/batches')) return
+      const told = await fetch(`${service.url}${url}`, { headers: { authorization: `Bearer ${READER}` } })
+      answer.writeHead(told.status, { 'content-type': told.headers.get('content-type')! })
+      answer.end(Buffer.from(await told.arrayBuffer()))
+    }).listen(0, '127.0.0.1')
+    await once(stalls, 'listening')
+    const url = `http://127.0.0.1:${(stalls.address() as AddressInfo).port}`
+    const args = [KILLICK, 'bundle', '--bare', '--source', ALPHA, '--out', file('ended.bundle')]
+    const child = spawn(process.execPath, args, { env: { ...process.env, ...env, KILLICK_URL: url }, stdio: 'ignore' })
+    const ended = once(child, 'exit')
+    const left = () => readdirSync(folder).filter((name) => name.startsWith('ended'))
+    await vi.waitUntil(() => left().length > 0, { timeout: 30_000, interval: 20 })
+    child.kill('SIGINT')
+    expect(await ended).toEqual([null, 'SIGINT'])
+    expect(left()).toEqual([])
+    stalls.closeAllConnections()
+    stalls.close()
   })
 
   test('takes less than a third of the bytes for each event that proofs take', async () => {

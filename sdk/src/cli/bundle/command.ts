@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { link, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { KillickError } from '../../core/errors.ts'
@@ -32,6 +32,7 @@ export const bundle: Command = {
       events = now.events
       shown.step()
     }
+    const release = withoutDraft(draft)
     const made = await makeBundle(openAccess(access), request, draft, {
       url: access.url,
       isBare: values.bare,
@@ -44,7 +45,10 @@ export const bundle: Command = {
       .catch((error) => {
         throw isSystemError(error) ? inputError(error, file) : error
       })
-      .finally(shown.done)
+      .finally(() => {
+        release()
+        shown.done()
+      })
     if (values.json) out(jsonLine({ file, ...made }))
     else {
       err(
@@ -65,6 +69,26 @@ export const bundle: Command = {
 }
 
 const taken = (file: string) => new UsageError(`${file} exists already and was not overwritten`)
+
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/**
+ * Whoever ends the command leaves no draft behind: it holds events, and nobody would look for it under its name.
+ * @returns what is to be called when there is none any more
+ */
+function withoutDraft(draft: string): () => void {
+  const leave = (signal: NodeJS.Signals) => {
+    release()
+    for (const left of [`${draft}.part`, draft]) rmSync(left, { force: true })
+    // As if nobody had listened.
+    process.kill(process.pid, signal)
+  }
+  const release = () => {
+    for (const signal of ENDING) process.off(signal, leave)
+  }
+  for (const signal of ENDING) process.on(signal, leave)
+  return release
+}
 
 /** Gives a file that is whole its name, unless another has that by now. */
 async function nameIt(draft: string, file: string): Promise<void> {

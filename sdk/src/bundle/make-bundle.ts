@@ -70,8 +70,11 @@ export async function planBundle(
   const size = Number(parseCheckpoint(checkpoint).size)
   const { scope, segments, sources, ends = [] } = await planScope(reader, request, anchors, size)
   const registered = await registrationsOf(reader, sources, size)
+  // All of a source that is misspelt would be nothing, and complete.
+  if (request.kind === 'source' && !registered.sources.has(request.source))
+    throw new KillickError('bundle_empty', `The ledger has registered no source ${request.source}`)
   const orders = (await reader.erasures()).filter(({ logIndex }) => logIndex < size)
-  const all = withRegistrations(segments, registered)
+  const all = withRegistrations(segments, registered.entries)
   // Of nothing too anchors show how far it reaches.
   const { from, to } = scope.kind === 'source' ? scope : { from: segments[0]!.first, to: segments.at(-1)!.end }
   const manifest: BundleManifest = {
@@ -165,14 +168,22 @@ const byLog = (anchors: readonly BundleAnchor[]): BundleAnchor[][] => [
 
 const firstOfEach = (anchors: readonly BundleAnchor[]): BundleAnchor[] => byLog(anchors).map(([first]) => first!)
 
-/** Log entries that register the ledger itself and these sources. */
-async function registrationsOf(reader: LedgerReader, sources: readonly string[], size: number): Promise<number[]> {
-  const found = new Set<number>([0])
-  for (const source of new Set([SYSTEM.source, ...sources]))
+/** Log entries that register the ledger itself and these sources, and which of these they register. */
+async function registrationsOf(
+  reader: LedgerReader,
+  names: readonly string[],
+  size: number,
+): Promise<{ entries: number[]; sources: Set<string> }> {
+  const entries = new Set<number>([0])
+  const sources = new Set<string>([SYSTEM.source])
+  for (const source of new Set([SYSTEM.source, ...names]))
     for (const action of ['source.register', 'source.change'])
       for await (const { logIndex, stream } of reader.search({ source: SYSTEM.source, action, target: source }))
-        if (logIndex < size && stream === SYSTEM.stream) found.add(logIndex)
-  return [...found].sort((a, b) => a - b)
+        if (logIndex < size && stream === SYSTEM.stream) {
+          entries.add(logIndex)
+          sources.add(source)
+        }
+  return { entries: [...entries].sort((a, b) => a - b), sources }
 }
 
 function withRegistrations(segments: readonly Segment[], registered: readonly number[]): Segment[] {

@@ -455,6 +455,8 @@ describe('killick bundle', () => {
 
   test('what cannot be made is said, and no file is left', async () => {
     expect((await bundle('none.bundle', '--actor', 'nobody')).out).toContain('bundle_empty')
+    // A source that is misspelt has recorded nothing, and all of that would be complete.
+    expect((await bundle('none.bundle', '--source', 'alhpa')).out).toContain('has registered no source alhpa')
     expect(readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([])
     // Of two that are given one name at once, the later one says so.
     const both = await Promise.all([ALPHA, BETA].map((source) => bundle('both.bundle', '--source', source)))

@@ -52,7 +52,7 @@ export const bundle: Command = {
     if (values.json) out(jsonLine({ file, ...made }))
     else {
       err(
-        text`${count(made.events, 'event')} in ${file} (${made.bytes.toLocaleString('en')} bytes): ${scopeWords(made.scope)}`,
+        text`${count(made.events, 'event')} in ${file} (${made.bytes.toLocaleString('en')} bytes), with those of the ledger itself that it needs: ${scopeWords(made.scope)}`,
       )
       if (made.dropped > 0)
         err(

@@ -75,6 +75,7 @@ export {
   type ParsedEvent,
   type Position,
   parseEvent,
+  stillEndsStream,
 } from './core/event.ts'
 export {
   type AnyEventInput,

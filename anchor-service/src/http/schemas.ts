@@ -323,7 +323,12 @@ export const StreamsSchema = Type.Object({
       stream: Type.String(),
       events: Type.Integer(),
       lastAt: Type.String({ format: 'date-time', description: 'when its last batch was accepted' }),
-      ended: Type.Boolean({ description: 'its last event is `stream.close`, by which a recorder ends a stream' }),
+      ended: Nullable(
+        Type.Boolean({
+          description:
+            'whether its last event is `stream.close`, by which a recorder ends a stream; null: that was erased or dropped, and nobody knows',
+        }),
+      ),
       heartbeat: Nullable(
         Type.Integer({ description: 'seconds by which its source promises another event while it has not ended' }),
       ),

@@ -96,7 +96,8 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
       const { streams, next } = await readStreams(db, { source, limit: PAGE, after })
       for (const { stream, lastAt, ended } of streams) {
         found.hasAny = true
-        if (!ended) found.streams.set(stream, { heard, at: lastAt })
+        // Of one that nobody knows of nothing is said: most that grow so old have ended.
+        if (ended === false) found.streams.set(stream, { heard, at: lastAt })
       }
       after = next ?? undefined
     } while (after !== undefined)
@@ -118,7 +119,7 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
     for (const { source, stream, at, number } of rows) {
       const of = known.get(source)!
       of.hasAny = true
-      if (ends.has(number)) of.streams.delete(stream)
+      if (ends.get(number) !== false) of.streams.delete(stream)
       else of.streams.set(stream, { heard, at })
     }
   }

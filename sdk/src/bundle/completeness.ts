@@ -106,6 +106,18 @@ export class ScopeWatch {
     this.#ended.set(`${source}/${stream}`, ends.includes(last))
   }
 
+  /** What an event that has lost fields, the last that was given, still tells of the end of its stream; null: nothing. */
+  ends({ source, stream, seq }: ParsedEvent, logIndex: number, end: boolean | null): void {
+    const scope = this.#scope
+    const isOwn =
+      scope.kind === 'stream'
+        ? source === scope.source && stream === scope.stream && seq >= scope.first && seq <= scope.last
+        : scope.kind === 'search' || this.#isWanted(source, logIndex)
+    if (!isOwn) return
+    if (end === null) this.#ended.delete(`${source}/${stream}`)
+    else this.#ended.set(`${source}/${stream}`, end)
+  }
+
   /**
    * @param reach how far anchors of pinned logs reach @param isSound whether everything in the bundle holds
    */

@@ -45,6 +45,12 @@ export class PromiseWatch {
     this.#last.set(name, { source, stream, seq, time, isEnd, promise })
   }
 
+  /** The event that was read last has lost fields, and ends its stream, or nobody knows whether it does. */
+  mayEnd({ source, stream }: Told): void {
+    const last = this.#last.get(`${source}/${stream}`)
+    if (last !== undefined) last.isEnd = true
+  }
+
   /** @param isWhole whether everything of the scope is there */
   finish(scope: BundleScope, isWhole: boolean): BundleSilences {
     // What had not come by `until` is only known of where all that had come is there.

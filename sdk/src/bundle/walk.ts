@@ -3,7 +3,7 @@ import { type BatchHeader, parseBatchHeader, requiredAbsent } from '../core/batc
 import { equalBytes } from '../core/bytes.ts'
 import { parseErasure } from '../core/erasure.ts'
 import { KillickError } from '../core/errors.ts'
-import { endsStream, type ParsedEvent, parseEvent } from '../core/event.ts'
+import { endsStream, type ParsedEvent, parseEvent, stillEndsStream } from '../core/event.ts'
 import type { Hash } from '../core/hash.ts'
 import { algOf } from '../core/jwk.ts'
 import { headerReader } from '../core/jws.ts'
@@ -253,7 +253,14 @@ export class BundleWalk {
   #judgeFields(open: OpenBatch): void {
     const { lacking } = open
     open.lacking = null
-    if (lacking !== null && !this.#parts.erasures.judge(lacking)) this.#fault('malformed')
+    if (lacking === null) return
+    const { erasures, watch, silence } = this.#parts
+    if (!erasures.judge(lacking)) this.#fault('malformed')
+    // What nobody ordered is gone by the maker's will, and lets no silence pass.
+    const end = lacking.orders.length > 0 ? stillEndsStream(lacking.event) : false
+    if (end === false) return
+    watch.ends(lacking.event, lacking.logIndex, end)
+    silence.mayEnd(lacking.event)
   }
 
   /** An event must follow the one before it, where that is known, and no two may stand in one place of a stream. */

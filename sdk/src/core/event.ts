@@ -265,6 +265,16 @@ export const streamHeartbeat = (source: string, stream: string): EventInput => (
 /** Whether an event says that its stream ends with it. */
 export const endsStream = (event: Pick<ParsedEvent, 'stream' | 'fields'>): boolean => isOfStream(event, STREAM_CLOSE)
 
+/**
+ * The same of an event that has lost fields, as far as it still tells: when it expires its action stays, and its targets go. Null: nobody
+ * knows any more.
+ */
+export function stillEndsStream(event: Pick<ParsedEvent, 'stream' | 'fields'>): boolean | null {
+  const { action, targets } = event.fields
+  if (action === undefined) return null
+  return endsStream(event) || (action === STREAM_CLOSE && targets === undefined)
+}
+
 /** Whether an event says only that its recorder lives. */
 export const isHeartbeat = (event: Pick<ParsedEvent, 'stream' | 'fields'>): boolean =>
   isOfStream(event, STREAM_HEARTBEAT)

@@ -2,7 +2,7 @@
 import { generateKey, openAuditLog, publicJwk } from '@killick/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newSigner, Producer, post } from '../support/producer.ts'
-import { call, register, type TestService, testService } from '../support/service.ts'
+import { call, ERASER, register, type TestService, testService } from '../support/service.ts'
 
 let service: TestService
 const signer = newSigner()
@@ -76,6 +76,33 @@ test('a source is silent when nothing comes for longer than it promised, until i
   expect(new Set(actions.slice(1))).toEqual(new Set(['stream.heartbeat']))
   const times = events.map(({ recordedAt }: { recordedAt: string }) => Date.parse(recordedAt))
   for (const [i, time] of times.entries()) if (i > 0) expect(times[i - 1] - time).toBeLessThan(2_000)
+})
+
+test('a stream whose end has lost fields is not taken for a silent one', async () => {
+  const streams = async () => {
+    const { json } = await call(service.url, '/v1/streams?source=faded')
+    return json.streams.map(({ ended }: { ended: boolean | null }) => ended)
+  }
+  const lose = async (stream: string, fields: string[]) => {
+    const order = { source: 'faded', stream, fields, reason: 'as a policy would' }
+    const headers = { 'content-type': 'application/json' }
+    const { json } = await call(service.url, '/v1/erasures', ERASER, {
+      ...{ method: 'POST', headers, body: JSON.stringify(order) },
+    })
+    await expect.poll(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state).toBe('done')
+  }
+  await register(service.url, 'faded', [{ jwk: signer.jwk }])
+  for (const name of ['a', 'b', 'c']) {
+    const each = new Producer('faded', signer, name)
+    await say(each, name === 'c' ? 'tick' : 'stream.close')
+  }
+  await lose('a', ['actor', 'targets'])
+  await lose('b', ['action', 'targets'])
+  await lose('c', ['actor', 'targets'])
+  expect(await streams()).toEqual([true, null, false])
+  // Who begins to watch then waits for the last of them alone.
+  await register(service.url, 'faded', [], { heartbeat: 1 })
+  await expect.poll(async () => (await told()).get('faded')!.silence?.streams, { timeout: 10_000 }).toBe(1)
 })
 
 test.each([0, 1.5, -1, '60', 3_155_760_001])('a promise of %s is refused', async (heartbeat) => {

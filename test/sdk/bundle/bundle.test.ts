@@ -141,6 +141,20 @@ async function keepSilent(): Promise<void> {
   await say('g-2', [1_400])
 }
 
+/** @returns the order, as it was accepted, once it was carried out */
+async function erase(order: object) {
+  const { status, json } = await call(service.url, '/v1/erasures', ERASER, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(order),
+  })
+  expect(status).toBe(202)
+  await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done', {
+    timeout: 30_000,
+  })
+  return json
+}
+
 async function anchored(): Promise<number> {
   const size = Number((await call(service.url, '/checkpoint')).text.split('\n')[1])
   return vi.waitUntil(
@@ -369,6 +383,23 @@ describe('killick bundle', () => {
     expect((await verified(readFileSync(file('all.bundle')))).silences).toMatchObject({ pairs: 0, foundCount: 0 })
   })
 
+  test('an end of a stream that has lost its targets to an order is still one, and to nobody’s order it is none', async () => {
+    const until = new Date(1000 * times[1]!).toISOString()
+    const { silences } = await verified(readFileSync(file('silent.bundle')))
+    await erase({ source: GAMMA, action: 'stream.close', fields: ['targets'], reason: 'as a policy would' })
+    expect((await bundle('closed.bundle', '--source', GAMMA, '--to', until)).code).toBe(0)
+    const verdict = await verified(readFileSync(file('closed.bundle')))
+    expect(verdict).toMatchObject({ outcome: 'verified', fields: { erased: 1 }, silences })
+    const { manifest, lines } = unpack('closed.bundle')
+    const stripped = await verified(
+      pack(
+        manifest,
+        lines.filter((line) => !/^[XL] /.test(line)),
+      ),
+    )
+    expect(stripped).toMatchObject({ fields: { hidden: 1 }, silences: { foundCount: silences!.foundCount + 1 } })
+  })
+
   test('tells what was erased, by whose order, from what nobody explains', async () => {
     const order = {
       actor: 'u-2',
@@ -377,15 +408,7 @@ describe('killick bundle', () => {
       reason: 'request of the person',
       order: 'E-7',
     }
-    const { status, json } = await call(service.url, '/v1/erasures', ERASER, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(order),
-    })
-    expect(status).toBe(202)
-    await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done', {
-      timeout: 30_000,
-    })
+    const json = await erase(order)
     await anchored()
     expect((await bundle('erased.bundle', '--source', BETA)).code).toBe(0)
     const verdict = await verified(readFileSync(file('erased.bundle')))

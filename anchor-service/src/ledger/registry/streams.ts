@@ -1,9 +1,10 @@
-import { asHash, endsStream, isSourceName, isStreamId, parseEvent, printHash } from '@killick/sdk/core'
+import { asHash, endsStream, isSourceName, isStreamId, parseEvent, printHash, stillEndsStream } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import type { KeptBatch, StreamHead } from '../packs/checked-batch.ts'
 import { readStored } from '../packs/read-pack.ts'
 import { splitHashes } from '../tree/tiles.ts'
+import { readDroppedBy } from './drops.ts'
 
 export type StreamName = { source: string; stream: string }
 
@@ -74,8 +75,8 @@ export async function readStream(db: Db, source: string, stream: string) {
   }
 }
 
-/** `ended`: its last event says that the recorder ended it (docs/PROTOCOL.md §5). */
-export type StreamSummary = StreamName & { events: number; lastAt: Date; ended: boolean }
+/** `ended`: whether its last event says that the recorder ended it (docs/PROTOCOL.md §5); null: it was erased or dropped, and nobody knows. */
+export type StreamSummary = StreamName & { events: number; lastAt: Date; ended: boolean | null }
 
 /**
  * Streams by name, of one source or of all. It goes from one to the next by index, so its cost depends on the length of the page
@@ -105,20 +106,32 @@ export async function readStreams(
     shown.map(({ last }) => last),
   )
   const streams = shown.map(({ source, stream, events, last_at, last }) => ({
-    ...{ source, stream, events, lastAt: last_at, ended: ends.has(last) },
+    ...{ source, stream, events, lastAt: last_at, ended: ends.get(last) ?? null },
   }))
   return { streams, next: rows.length > page.limit ? streams.at(-1)! : null }
 }
 
-/** Those of the events with these numbers that end their stream. What can no longer be read ends nothing. */
-export async function readEnds(db: Db, numbers: readonly number[]): Promise<Set<number>> {
-  const ends = new Set<number>()
-  for (const { number, token } of await readStored(db, numbers)) {
+/**
+ * Whether the events with these numbers end their stream; null: they have lost what would say so, or were dropped. What was altered ends
+ * nothing.
+ */
+export async function readEnds(db: Db, numbers: readonly number[]): Promise<Map<number, boolean | null>> {
+  const ends = new Map<number, boolean | null>(numbers.map((number) => [number, false]))
+  const unread: { number: number; logIndex: number }[] = []
+  for (const { number, logIndex, token } of await readStored(db, numbers)) {
     try {
-      if (endsStream(parseEvent(token))) ends.add(number)
+      const event = parseEvent(token)
+      const isWhole = event.disclosures.length === event.fieldCount
+      ends.set(number, isWhole ? endsStream(event) : stillEndsStream(event))
     } catch {
-      // Altered in the database: the audit tells.
+      unread.push({ number, logIndex })
     }
   }
+  const dropped = await readDroppedBy(
+    db,
+    unread.map(({ logIndex }) => logIndex),
+  )
+  // Others were altered in the database: the audit tells.
+  for (const { number, logIndex } of unread) if (dropped.has(logIndex)) ends.set(number, null)
   return ends
 }

@@ -71,7 +71,7 @@ function streamRow(stream: StreamAnswer, refused: Refused | undefined): HTMLElem
     h('a', { href: hrefOf({ source, stream: name, seq: events - 1 }) }, said(name)),
     count(events),
     when(lastAt),
-    ended ? h('span', { class: 'note' }, 'ended') : silentFor(stream),
+    ended === false ? silentFor(stream) : h('span', { class: 'note' }, ended ? 'ended' : 'not known any more'),
     refused ? h('span', {}, when(refused.at), ` ${refused.code}`) : h('span', { class: 'note' }, 'none known'),
     h('span', { class: 'tools' }, bundleButton({ source, stream: name }, 'Evidence bundle')),
   )

@@ -109,6 +109,10 @@ function resultInWords(result: VerifyResult, { source, publication }: ChangesCon
   ] as const
   for (const [{ count, first }, words] of differences)
     if (count > 0) lines.push(`${count} transactions ${words}: ${first.join(' ')}${count > first.length ? ' …' : ''}`)
+  if (result.unread > 0)
+    lines.push(
+      `${result.unread} events of ${source} do not show which change they are, erased, expired, dropped or altered: what is not in the ledger may be among them`,
+    )
   lines.push(
     result.isComplete ? `complete: the ledger has every change of ${publication}, once` : 'not complete',
     `The ledger's answers are its own word; killick audit proves what it has of ${source}. Values were not compared.`,

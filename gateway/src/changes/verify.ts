@@ -40,6 +40,11 @@ export type VerifyResult = {
   readonly missing: Difference
   readonly different: Difference
   readonly unexpected: Difference
+  /**
+   * Events of the source in the ledger that do not show which change they are: erased, expired, dropped, or altered. What is called missing or
+   * different may be among them. Counted only where something is.
+   */
+  readonly unread: number
 }
 
 type Difference = { readonly count: number; readonly first: readonly string[] }
@@ -92,10 +97,13 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
     const told = await readLog(config, server.encoding, slot, begins, range)
     const keptSince = (ms: number | null) => readLedger(config, server.database, options.token, range, ms)
     const since = told.earliestMs === null ? null : told.earliestMs - CLOCKS_MS
-    let found = compared(told.transactions, await keptSince(since))
+    let kept = await keptSince(since)
+    let found = compared(told.transactions, kept.transactions)
     // Clocks may be further apart, and a subscription commits at the time of its publisher: nothing is called missing for that.
-    if (since !== null && found.missing.count + found.different.count > 0)
-      found = compared(told.transactions, await keptSince(null))
+    if (since !== null && found.missing.count + found.different.count > 0) {
+      kept = await keptSince(null)
+      found = compared(told.transactions, kept.transactions)
+    }
     const result: VerifyResult = {
       ...{ from: printLsn(from), to: printLsn(to) },
       notChecked:
@@ -106,6 +114,7 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
       changes: [...told.transactions.values()].reduce((sum, { count }) => sum + count, 0),
       counts: Object.fromEntries([...told.counts].sort(([a], [b]) => (a < b ? -1 : 1))),
       ...found,
+      unread: found.missing.count + found.different.count > 0 ? kept.unread : 0,
     }
     if (result.isComplete && options.advance) {
       await untilFree(client, slot)
@@ -237,8 +246,9 @@ async function readLedger(
   token: string,
   range: Range,
   sinceMs: number | null,
-): Promise<Map<bigint, Tally>> {
-  const kept = new Map<bigint, Tally>()
+): Promise<{ transactions: Map<bigint, Tally>; unread: number }> {
+  const transactions = new Map<bigint, Tally>()
+  let unread = 0
   const api = openApi(config.url, token)
   const query = new URLSearchParams({ source: config.source, limit: `${PAGE}` })
   if (sinceMs !== null) query.set('from', new Date(sinceMs).toISOString())
@@ -250,13 +260,16 @@ async function readLedger(
     for (const row of page.events) {
       const metadata = isObject(row) && isObject(row.fields) ? row.fields.metadata : undefined
       const known = isObject(metadata) && isObject(metadata.changes) ? metadata.changes : undefined
-      if (known?.database === database) tallied(kept, known, range)
+      if (known?.database === database) tallied(transactions, known, range)
+      else if (metadata === undefined && isObject(row) && LOSSES.some((name) => row[name] !== undefined)) unread += 1
     }
     next = page.next ?? null
   }
-  return kept
+  return { transactions, unread }
 }
 
+/** Members of a row of which each says that the event, or a field of it, is gone. */
+const LOSSES = ['missing', 'erased', 'expired', 'error'] as const
 const COUNTED = new Set(['row', 'transaction', 'truncate', 'message'])
 
 function tallied(kept: Map<bigint, Tally>, known: JsonObject, { from, end }: Range): void {

@@ -14,7 +14,7 @@ import { Replication } from '../../../gateway/src/changes/replication.ts'
 import { verifyChanges } from '../../../gateway/src/changes/verify.ts'
 import { seeded } from '../../../scripts/crash/random.ts'
 import { type ChildHandle, startNode } from '../../../scripts/lib/processes.ts'
-import { READER, register, testService } from '../../anchor-service/support/service.ts'
+import { call, ERASER, READER, register, testService } from '../../anchor-service/support/service.ts'
 import { problem, startLog } from '../../sdk/client/support.ts'
 import { caughtUp, configFile, eventsIn, ofAction, postgres, type Told, world } from './support.ts'
 
@@ -635,6 +635,16 @@ test('the ledger is held against the log of the database: what it lacks is found
   expect(JSON.parse(printed.join(''))).toMatchObject({
     transactions: 2,
     missing: { count: 1, first: result.missing.first },
+    unread: 0,
   })
+  // What was erased is still in the ledger, and does not show it.
+  const { events } = (await call(service.url, '/v1/events?action=changes.insert&limit=1')).json
+  const order = { ids: [events[0].id], fields: ['metadata'], reason: 'test' }
+  const headers = { 'content-type': 'application/json' }
+  const sent = { method: 'POST', headers, body: JSON.stringify(order) }
+  const { json } = await call(service.url, '/v1/erasures', ERASER, sent)
+  await expect.poll(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state).toBe('done')
+  expect(await verify()).toBe(1)
+  expect(printed.join('')).toMatch(/^2 transactions are not in the ledger.+\n1 events of ledger-db do not show which/m)
   expect(await codeOf(runChanges(['verify', '--config', file, '--odd'], {} as never))).toBe('gateway_start_failed')
 })

@@ -283,9 +283,11 @@ export class Journal<M> {
   }
 }
 
-/** Whether an error comes from the system; any other is a bug of ours. */
+/** Whether an error comes from the system, or from what `node --permission` allows; any other is a bug of ours. */
 const isOfSystem = (error: unknown): error is Error =>
-  error instanceof Error && !(error instanceof KillickError) && 'errno' in error
+  error instanceof Error &&
+  !(error instanceof KillickError) &&
+  ('errno' in error || codeOf(error) === 'ERR_ACCESS_DENIED')
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? ''
 

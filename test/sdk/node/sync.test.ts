@@ -1,11 +1,14 @@
 // Yarn's Plug'n'Play puts a FileHandle of its own in the place of Node's: it has no sync(), and reads nothing where no length is said.
+// Under `node --permission` there is nothing but sync().
+import { execFile } from 'node:child_process'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { openAuditLog } from '../../../sdk/src/client/index.ts'
 import { generateKey, readKeyFile, writeKeyFile } from '../../../sdk/src/client/key.ts'
 import { readFileInPlace } from '../../../sdk/src/node/bundle/file.ts'
-import { event, startLog, tempDir } from '../client/support.ts'
+import { event, key, startLog, tempDir } from '../client/support.ts'
 
 test('a recorder needs no more of a file handle than Yarn has', async () => {
   const own = await open(process.execPath)
@@ -33,3 +36,22 @@ test('a recorder needs no more of a file handle than Yarn has', async () => {
   for await (const chunk of readFileInPlace(file)) text += Buffer.from(chunk).toString()
   expect(JSON.parse(text)).toEqual(await readKeyFile(file))
 })
+
+test('a recorder needs no more under --permission than to write its spool', async () => {
+  const [log, spool, forbidden] = [await startLog(), tempDir(), tempDir()]
+  const flags = ['--permission', '--allow-fs-read=*', `--allow-fs-write=${spool}`, '--input-type=module']
+  const options = JSON.stringify({ url: log.url, source: 'test', key })
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, '-e', RECORDER, options, spool, forbidden])
+  expect(JSON.parse(stdout)).toEqual({ pending: 0, code: 'spool_failed' })
+})
+
+const RECORDER = `
+const [options, spool, forbidden] = process.argv.slice(1)
+const { openAuditLog } = await import('${new URL('../../../sdk/src/client/index.ts', import.meta.url)}')
+const open = (spool) => openAuditLog({ ...JSON.parse(options), spool, onError() {}, onPin() {} })
+const { code } = await open(forbidden).catch((error) => error)
+const audit = await open(spool)
+await audit.record({ action: 'app.run', actor: { type: 'app', id: 'restricted' } })
+const { pending } = await audit.close()
+console.log(JSON.stringify({ pending, code }))
+`

@@ -1,7 +1,7 @@
 // The files that `killick init` leaves in a project.
 import { createHash } from 'node:crypto'
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, dirname, isAbsolute, join, relative } from 'node:path'
+import { basename, isAbsolute, join, relative } from 'node:path'
 import type { FirstUse } from '../config/config.ts'
 import { CONFIG_FILE, loadConfig } from '../config/config.ts'
 import { isSourceName } from '../core/event.ts'
@@ -65,9 +65,11 @@ function packageName(folder: string): string | undefined {
   }
 }
 
-/** Adds lines to .gitignore for what must not be committed, if the folder is in a git repository. @returns those added */
+/**
+ * Adds lines to .gitignore for what must be neither committed nor published: npm goes by it too, and a repository may be made later.
+ * @returns those added
+ */
 export function ignoreFiles(folder: string, paths: readonly string[]): string[] {
-  if (!isInRepository(folder)) return []
   const inside = paths
     .map((path) => relative(folder, path))
     .filter((path) => !path.startsWith('..') && !isAbsolute(path))
@@ -77,11 +79,6 @@ export function ignoreFiles(folder: string, paths: readonly string[]): string[] 
   const added = inside.map((path) => `/${path.replaceAll('\\', '/')}`).filter((line) => !known.has(line))
   if (added.length > 0) appendFileSync(file, `${text === '' || text.endsWith('\n') ? '' : '\n'}${added.join('\n')}\n`)
   return added
-}
-
-function isInRepository(folder: string): boolean {
-  if (existsSync(join(folder, '.git'))) return true
-  return dirname(folder) !== folder && isInRepository(dirname(folder))
 }
 
 /** What `init` has to say in killick.json. */

@@ -101,11 +101,6 @@ class Run {
     }
     const pinned = await this.#pin(url, vkey, settings)
     if (writeExample(this.#folder)) done(`${EXAMPLE_FILE} written: it records an event in a few lines`)
-    const ignored = ignoreFiles(
-      this.#folder,
-      [keyFile, this.#spool(), join(this.#folder, STATE_FILE)].filter((path) => path !== NO_SPOOL),
-    )
-    if (ignored.length > 0) done(`.gitignore: ${ignored.join(', ')}`)
     const event = await this.#record(settings, keyFile)
     return this.#prove(event, access, settings, pinned, integer(values.wait, 'wait', 0))
   }
@@ -182,6 +177,12 @@ class Run {
   async #key(source: string): Promise<{ file: string; jwk: PublicJwk }> {
     const named = this.#given.values.key ?? this.#config?.key ?? this.#state.key ?? `${source}.key.json`
     const file = resolve(this.#folder, named)
+    // Before there is anything to ignore: whoever waits for a token may commit meanwhile.
+    const ignored = ignoreFiles(
+      this.#folder,
+      [file, this.#spool(), join(this.#folder, STATE_FILE)].filter((path) => path !== NO_SPOOL),
+    )
+    if (ignored.length > 0) done(`.gitignore: ${ignored.join(', ')}`)
     if (!existsSync(file)) {
       await writeKeyFile(file, generateKey())
       done(`Key made: ${this.#written(file)}, which only you can read`)

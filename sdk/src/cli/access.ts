@@ -14,7 +14,7 @@ type Values = {
 /** Variables of the environment that hold a token. */
 export type TokenVariable = 'KILLICK_TOKEN' | 'KILLICK_ADMIN_TOKEN' | 'KILLICK_ERASER_TOKEN'
 
-/** `token`: undefined if none may be sent; if there was one, `hint` then says why. `variables`: where one was looked for. */
+/** `token`: undefined if there is none that may be sent; `hint` then says why. `variables`: where one was looked for. */
 export type Access = {
   readonly url: string
   readonly token: string | undefined
@@ -27,7 +27,18 @@ export const accessOf = (
   entry: CommandEntry,
   given: Parameters<typeof required>[1] & { readonly values: Values },
   ...variables: readonly TokenVariable[]
-): Access => accessTo(required(entry, given, 'url'), given.values, variables.length > 0 ? variables : ['KILLICK_TOKEN'])
+): Access => {
+  const access = accessTo(
+    required(entry, given, 'url'),
+    given.values,
+    variables.length > 0 ? variables : ['KILLICK_TOKEN'],
+  )
+  // Some services answer without one. Not so of a link: a stranger's server must not have anybody asked for a token.
+  return access.token === undefined ? { ...access, hint: access.hint ?? missing(access) } : access
+}
+
+const missing = ({ variables }: Access): string =>
+  `A token is missing: --token-file, --token or ${variables.join(' or ')}`
 
 /**
  * A token given as an option goes to the service given. The token of the environment goes only to the service of the
@@ -63,9 +74,8 @@ export function checkToken(token: string, url: string, plainHttp: boolean): void
 
 /** The access, which has a token. @throws UsageError */
 export function withToken(access: Access): Access & { readonly token: string } {
-  const { token, hint, variables } = access
-  if (token === undefined)
-    throw new UsageError(hint ?? `A token is missing: --token-file, --token or ${variables.join(' or ')}`)
+  const { token, hint } = access
+  if (token === undefined) throw new UsageError(hint ?? missing(access))
   return { ...access, token }
 }
 

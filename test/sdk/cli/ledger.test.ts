@@ -256,7 +256,7 @@ test('proof of what does not exist, and without a token', async () => {
   })
   expect(await killick(['proof', ids[0]!, '--url', service.url])).toMatchObject({
     code: 2,
-    err: expect.stringContaining('401'),
+    err: expect.stringMatching(/401.*A token is missing: --token-file, --token or KILLICK_TOKEN$/m),
   })
 })
 

@@ -83,6 +83,9 @@ export function withToken(access: Access): Access & { readonly token: string } {
 export const isTokenRefusal = (error: unknown): boolean =>
   error instanceof KillickError && /^(unauthorized|forbidden)$/.test(String(error.details.code))
 
+/** Whether a service was away, which may be for a moment. */
+export const isOutage = (error: unknown): boolean => error instanceof KillickError && error.code === 'unreachable'
+
 export const openAccess = ({ url, token, hint }: Access, options: { patience?: number } = {}): Api =>
   openApi(url, token, { ...options, ...(hint !== undefined && { hint }) })
 

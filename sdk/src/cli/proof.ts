@@ -3,7 +3,7 @@ import type { Api } from '../audit/api.ts'
 import { reading } from '../core/problem.ts'
 import { MAX_PROOF_BYTES, type Proof, parseProof, printProof } from '../core/proof.ts'
 import { printable } from '../core/text.ts'
-import { accessOf, openAccess } from './access.ts'
+import { accessOf, isOutage, openAccess } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
 import { PROOF } from './table/reading.ts'
 import { count, err, out } from './terminal.ts'
@@ -38,14 +38,25 @@ export const proof: Command = {
 /** Between two looks while an anchor is awaited. */
 const WAIT_MS = 300
 
-/** The proof of an event, anchored if it becomes so within `waitMs`. @throws KillickError, also the service's refusal */
+/**
+ * The proof of an event, anchored if it becomes so within `waitMs`. A service that has answered once may restart meanwhile.
+ * @throws KillickError, also the service's refusal
+ */
 export async function fetchProof(api: Api, event: string, waitMs: number): Promise<Proof> {
   const until = performance.now() + waitMs
-  for (;;) {
-    const path = `/v1/proofs/${encodeURIComponent(event)}`
+  const path = `/v1/proofs/${encodeURIComponent(event)}`
+  const read = async () => {
     const bytes = await api.bytes(path, MAX_PROOF_BYTES)
-    const document = reading(path, () => parseProof(bytes))
+    return reading(path, () => parseProof(bytes))
+  }
+  let known: Proof | null = null
+  for (;;) {
+    const document: Proof = await read().catch((error): Proof => {
+      if (known === null || !isOutage(error)) throw error
+      return known
+    })
     if (document.anchors.length > 0 || performance.now() >= until) return document
+    known = document
     await sleep(WAIT_MS)
   }
 }

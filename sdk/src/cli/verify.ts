@@ -8,6 +8,7 @@ import { type ChainNode, openNodes } from '../verify/rpc.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Verdict } from '../verify/verdict.ts'
 import { inWords, type VerdictInWords } from '../words/words.ts'
+import { isOutage } from './access.ts'
 import { isBundle, isBundleFile, verifyBundleFile } from './bundle/verify.ts'
 import { type Command, EXIT, integer, readArgs, UsageError } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
@@ -50,10 +51,17 @@ export const verify: Command = {
       onlyProofs()
       return verifyBundleFile(place, { ...pins, confirmations }, values.json)
     }
-    let input: OpenedInput | null = null
+    let known: OpenedInput | null = null
+    const look = (): Promise<OpenedInput> =>
+      openProofInput(place, values).catch((error): OpenedInput => {
+        // A service that has answered once may restart while it is waited for.
+        if (known === null || !isOutage(error)) throw error
+        return known
+      })
     for (;;) {
       // A pipe gives what it has only once; where nothing can change, only the chain is asked again.
-      if (input === null || mayChange(place)) input = await openProofInput(place, values)
+      const input: OpenedInput = known === null || mayChange(place) ? await look() : known
+      known = input
       if (input.kind === 'lines') onlyProofs()
       if (input.kind === 'lines') return verifyLines(input.lines, await openNodes(pins.rpcs), judge, values.json)
       if (isForkFile(input.bytes)) return verifyFork(input.bytes, pins.logKeys, values.json)

@@ -684,4 +684,21 @@ describe('in a project', () => {
     appendFileSync(file('proof.json'), ' ')
     expect((await killick(['verify', file('proof.json')], { cwd })).code).toBe(0)
   })
+
+  test('a service that restarts is waited for with --wait, once it has answered', async () => {
+    const proof = json(file('proof.json'))
+    let looks = 0
+    const server = createServer((_request, response) => {
+      looks += 1
+      if (looks % 3 === 2) response.writeHead(503).end()
+      else response.end(JSON.stringify(looks % 3 === 0 ? proof : { ...proof, anchors: [] }))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const fetched = await killick(['proof', ids[0]!, '--url', url, '--token', 'x', '--wait', '60'], { cwd })
+    const verified = await killick(['verify', `${url}/p/x`, '--wait', '60'], { cwd })
+    server.close()
+    expect([fetched.code, verified.code, looks]).toEqual([0, 0, 6])
+    expect((await killick(['verify', `${url}/p/x`, '--wait', '60'], { cwd })).code).toBe(3)
+  })
 })

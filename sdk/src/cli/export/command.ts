@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { KillickError } from '../../core/errors.ts'
-import { type Access, accessOf } from '../access.ts'
+import { type Access, accessOf, isOutage } from '../access.ts'
 import { type Command, EXIT, integer, readArgs, UsageError } from '../command.ts'
 import { queryOf } from '../conditions.ts'
 import { EXPORT } from '../table/reading.ts'
@@ -84,5 +83,3 @@ async function writeParts(sink: ExportSink, access: Access, asked: Omit<PartQuer
     shown.done()
   }
 }
-
-const isOutage = (error: unknown): boolean => error instanceof KillickError && error.code === 'unreachable'

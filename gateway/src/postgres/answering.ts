@@ -1,6 +1,7 @@
 // What the server answers: which statement it is for, and what became of it.
 import type { JsonObject } from '@killick/sdk/core'
 import { CopyMeter } from './copy-meter.ts'
+import type { StatementEffect } from './effects/index.ts'
 import { letter, readError, type ServerError } from './messages.ts'
 import type { PreparedNames } from './prepared.ts'
 import { type SessionTransaction, SessionTransactions } from './transactions.ts'
@@ -12,11 +13,12 @@ export type AnsweringEnds = {
   ended(works: readonly Work[]): void
   /** A statement has failed, which had not before. */
   failed(): void
-  /**
-   * The server is ready, and was sent nothing that it has not answered: what it has said of its settings holds.
-   * @param isOpen whether a transaction is open
-   */
-  settled(isOpen: boolean): void
+  /** A statement has succeeded that does this. */
+  succeeded(effects: readonly StatementEffect[]): void
+  /** No transaction is open any more. */
+  transactionEnded(isCommitted: boolean): void
+  /** The server is ready, and was sent nothing that it has not answered: what it has said of its settings holds. */
+  settled(): void
   /** An answer that nothing was asked for. */
   lost(why: string): void
 }
@@ -148,7 +150,10 @@ export class Answering {
         return null
       case SUSPENDED:
         if (op?.kind !== 'execute') return this.#lost('PortalSuspended')
-        if (op.work) op.work.transaction = this.transactions.current
+        if (op.work) {
+          op.work.transaction = this.transactions.current
+          this.#ends.succeeded(op.work.effects)
+        }
         this.#answeredBy(op, 'suspended')
         return null
       case ERROR:
@@ -223,6 +228,13 @@ export class Answering {
     const transaction = this.transactions.completed(tag ?? '', effect?.transaction)
     work.transaction = transaction
     work.results.push({ tag, rows, transaction })
+    // COMMIT too has this tag, where something in the transaction has failed.
+    if (tag === 'ROLLBACK' && effect?.transaction !== 'rollback_to') {
+      if (effect?.transaction !== undefined) this.#ends.transactionEnded(false)
+      return
+    }
+    const { length } = work.statement?.effects ?? []
+    this.#ends.succeeded(work.effects.slice(i, i + 1 < length ? i + 1 : undefined))
   }
 
   #failed(op: Op | undefined, body: Buffer): Buffer | null {
@@ -295,10 +307,11 @@ export class Answering {
       op.work.ended = performance.now()
       this.#answered.push(op.work)
     }
-    this.transactions.ready(status)
+    const ended = this.transactions.ready(status)
+    if (status === 'I') this.#ends.transactionEnded(ended === null || ended.state === 'committed')
     // Portals end with their transaction, and many clients do not close them.
     if (status === 'I') this.#names.portals.clear()
-    if (this.#ops.length === 0) this.#ends.settled(status !== 'I')
+    if (this.#ops.length === 0) this.#ends.settled()
     if (this.#answered.length > 0) this.#ends.ended(this.#answered.splice(0))
   }
 

@@ -256,7 +256,7 @@ export class Asking {
     this.#counts.statements += 1
     if (this.#config.mode === 'strict') begun.catch(() => this.#notPassed())
     const work = newWork(
-      asked,
+      { ...asked, effects: NO_EFFECTS },
       this.#events.who,
       NO_NAMES,
       null,
@@ -361,7 +361,14 @@ export class Asking {
 
   /** Records what is asked for, and sends it to the server: in strict mode once that is durable. */
   #ask(asked: Asked, portal: Portal | null = null): void {
-    if (this.#isDenied(asked, asked.protocol === 'simple' ? QUERY : EXECUTE)) return
+    // What a portal is read on for has been done.
+    const does = asked.known?.continues === true ? NO_EFFECTS : asked.effects
+    const beginning = beginningOf(does)
+    const before = this.#events.asked(does.slice(0, beginning))
+    if (this.#isDenied(asked, asked.protocol === 'simple' ? QUERY : EXECUTE)) {
+      before()
+      return
+    }
     const { action, protocol, frame } = asked
     const { who } = this.#events
     const isObserved = this.#config.mode === 'observe'
@@ -370,9 +377,11 @@ export class Asking {
     const begun = observed === null ? this.#recording.begin(this.#intentOf(asked)) : NOT_BEGUN
     this.#counts.statements += 1
     const prepares = this.#prepares(asked)
-    const work = newWork(asked, who, prepares, observed, observed === null ? begun.catch(() => null) : NOT_BEGUN)
+    const intent = observed === null ? begun.catch(() => null) : NOT_BEGUN
+    const work = newWork({ ...asked, effects: does }, who, prepares, observed, intent)
     this.#answering.asked(work)
     this.#noted(asked)
+    this.#events.asked(does.slice(beginning))
     const kind = action === 'function' ? 'function' : protocol === 'simple' ? 'query' : 'execute'
     pass?.(isObserved ? NOT_BEGUN : begun, work)
     if (isObserved) {
@@ -465,7 +474,7 @@ export class Asking {
   }
 
   /** What a statement changes in what is known of the session. */
-  #noted({ effects, unknownWhy, statement }: Asked): void {
+  #noted({ effects, unknownWhy }: Asked): void {
     const runs = unknownWhy.some((why) => RUNS.has(why))
     if (runs) {
       this.#reading.doubts += 1
@@ -476,10 +485,6 @@ export class Asking {
       if (set?.name === 'search_path') this.#reading.hasSearchPath = true
       if (kind === 'discard' || READS_BY.has(set?.name ?? '')) this.#unsettle()
       else if (this.#hasSet && ENDS.has(transaction)) this.#reading.isUnsettled = true
-      if (transaction !== 'rollback_to' && ENDS.has(transaction)) this.#events.transactionEnded()
-      // ALTER SYSTEM is for later sessions.
-      if (set !== undefined && kind !== 'system') this.#events.set(set.name, set.value, set.isLocal === true)
-      else if (kind === 'discard' && /\ball\b/i.test(statement!.text)) this.#events.set('all', null, false)
     }
   }
 
@@ -535,10 +540,18 @@ const BEYOND_THE_TEXT: ReadonlySet<string> = new Set([
   ...['encoding', 'standard_conforming_strings', 'prepared_name', 'server_version'],
 ])
 
+/** How many statements at the beginning of a text only say who asks for the others, and why; none if there are no others. */
+function beginningOf(effects: readonly StatementEffect[]): number {
+  if (effects.length < 2) return 0
+  const at = effects.findIndex(({ kind, set, transaction }) => transaction !== 'begin' && (!set || kind === 'system'))
+  return Math.max(at, 0)
+}
+
 /** DECLARE and CLOSE, but not FETCH and MOVE. */
 const givesCursor = ({ kind, unknownWhy }: StatementEffect): boolean =>
   kind === 'cursor' && !unknownWhy.includes('cursor')
 
+const NO_EFFECTS: readonly StatementEffect[] = []
 const NO_NAMES: ReadonlyMap<number, Naming<Prepared>> = new Map()
 const CALL: readonly StatementEffect[] = [
   { kind: 'call', reads: [], writes: [], isFullyKnown: false, unknownWhy: ['function'] },

@@ -2,7 +2,9 @@
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import { shortened } from '../sessions/disclosed.ts'
 import type { EventFacts, Thing } from '../sessions/event.ts'
+import { type Claims, claimsAfter, committed, NOTHING_SAID, rolledBack, saying } from './claims.ts'
 import type { PostgresConfig } from './config.ts'
+import type { StatementEffect } from './effects/index.ts'
 
 /** Who acts and why, as the session had said it at some moment. */
 export type Who = { readonly actor: EventFacts['actor']; readonly context: JsonObject }
@@ -34,9 +36,10 @@ export class PostgresEvents {
   readonly #identity: Identity
   #who!: Who
   #application = ''
-  #said: Readonly<Record<string, string | null>> = {}
-  /** What was said before the transaction said otherwise for itself. */
-  #before: Readonly<Record<string, string | null>> | null = null
+  /** As the server has it by its answers. */
+  #held: Claims = NOTHING_SAID
+  /** As the server will have it once it has answered all that was asked for: what is asked next is asked by this. */
+  #claims: Claims = NOTHING_SAID
 
   constructor(config: PostgresConfig, identity: Identity) {
     this.#config = config
@@ -52,32 +55,46 @@ export class PostgresEvents {
 
   /** On whose behalf the session says it acts: `killick.actor`. */
   get claimedActor(): string | null {
-    return this.#said['killick.actor'] ?? null
+    return this.#claims.said['killick.actor'] ?? null
   }
 
   /** Why, as the session says: `killick.reason`. */
   get reason(): string | null {
-    return this.#said['killick.reason'] ?? null
+    return this.#claims.said['killick.reason'] ?? null
   }
 
-  /** The session sets something; `all` and null: everything is as at its beginning. `isLocal`: up to the end of its transaction. */
-  set(name: string, value: string | null, isLocal: boolean): void {
-    if (name !== 'all' && name !== 'killick.actor' && name !== 'killick.reason') return
-    const added = (said: Readonly<Record<string, string | null>>) =>
-      name === 'all' ? {} : { ...said, [name]: value === '' ? null : value }
-    if (isLocal) this.#before ??= this.#said
-    // What is not for the transaction only outlives it, also behind what is.
-    else if (this.#before !== null) this.#before = added(this.#before)
-    this.#said = added(this.#said)
-    this.#refresh()
+  /** The first packet sets something. */
+  begins(name: string, value: string): void {
+    if (name === 'killick.actor' || name === 'killick.reason') this.#held = saying(this.#held, { name, value })
+    this.settled()
   }
 
-  /** No transaction is open any more. */
-  transactionEnded(): void {
-    if (this.#before === null) return
-    this.#said = this.#before
-    this.#before = null
-    this.#refresh()
+  /** The session has asked for statements that do this. @returns takes it back */
+  asked(effects: readonly StatementEffect[]): () => void {
+    const before = this.#claims
+    this.#expect(effects.reduce(claimsAfter, before))
+    return () => this.#expect(before)
+  }
+
+  /** The server says that a statement has succeeded which does this. */
+  succeeded(effects: readonly StatementEffect[]): void {
+    this.#held = effects.reduce(claimsAfter, this.#held)
+  }
+
+  /** The server says that no transaction is open any more. */
+  transactionEnded(isCommitted: boolean): void {
+    this.#held = isCommitted ? committed(this.#held) : rolledBack(this.#held)
+  }
+
+  /** Everything that was asked for has its answer: what failed, or was undone, is not said. */
+  settled(): void {
+    this.#expect(this.#held)
+  }
+
+  #expect(claims: Claims): void {
+    const { claimedActor, reason } = this
+    this.#claims = claims
+    if (this.claimedActor !== claimedActor || this.reason !== reason) this.#refresh()
   }
 
   /** Who acts and why, as the session says now; another object once it says something else. */

@@ -211,7 +211,7 @@ class Relay {
     const identity = identityOf(packet.parameters, address)
     const { events, recording } = this.#recordingOf(id, identity)
     const sets = settingsOf(packet.parameters)
-    for (const [name, value] of sets) events.set(name, value, false)
+    for (const [name, value] of sets) events.begins(name, value)
     const cancelKeys: string[] = []
     const { user: _, database: __, ...parameters } = packet.parameters
     const session = new PostgresSession({

@@ -98,11 +98,12 @@ export class PostgresSession {
       failed: () => {
         this.counts.failed += 1
       },
-      settled: (isOpen) => {
+      succeeded: (effects) => events.succeeded(effects),
+      transactionEnded: (isCommitted) => events.transactionEnded(isCommitted),
+      settled: () => {
         if (!this.#lane.isEmpty) return
         this.#reading.isUnsettled = false
-        // What is asked behind the end of a transaction may have begun another one already.
-        if (!isOpen) events.transactionEnded()
+        events.settled()
       },
       lost: (why) => this.#end('relay', { code: 'postgres_session_lost', why }),
     })

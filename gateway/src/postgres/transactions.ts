@@ -77,15 +77,17 @@ export class SessionTransactions {
     return transaction
   }
 
-  /** The server is ready for the next query. @param status its byte: I, T or E */
-  ready(status: string): void {
+  /** The server is ready for the next query. @param status its byte: I, T or E @returns the transaction that has ended with that */
+  ready(status: string): SessionTransaction | null {
+    const transaction = this.#current
     if (status === 'I') {
-      if (this.#current !== null) this.#end(this.#hasFailed ? this.#undone : 'committed')
-      return
+      if (transaction !== null) this.#end(this.#hasFailed ? this.#undone : 'committed')
+      return transaction
     }
     this.current.state = status === 'E' ? 'failed' : 'open'
     this.#hasFailed = status === 'E'
     this.#isBlock = true
+    return null
   }
 
   /** What has become of it where it was not committed to its end. */

@@ -31,6 +31,8 @@ export type ObservedRead = {
 export type Work = {
   readonly action: 'statement' | 'function'
   readonly statement: SqlText | null
+  /** What its statements do, and behind that what the prepared ones do that they execute. Empty: it goes on with what an earlier one has begun. */
+  readonly effects: readonly StatementEffect[]
   /** Who asked for it: by the time of its outcome the session may have said something else. */
   readonly who: Who
   /** The intent, once it is durable; null if it could not be recorded. */
@@ -57,7 +59,7 @@ export type Work = {
 
 /** Something that is asked for now. Written out, member by member: it is made for each statement. */
 export function newWork(
-  { action, statement }: Pick<Work, 'action' | 'statement'>,
+  { action, statement, effects }: Pick<Work, 'action' | 'statement' | 'effects'>,
   who: Who,
   prepares: Work['prepares'],
   observed: Work['observed'],
@@ -66,6 +68,7 @@ export function newWork(
   return {
     action,
     statement,
+    effects,
     who,
     begun,
     observed,

@@ -248,7 +248,8 @@ describe('several statements', () => {
 describe('facts of single kinds', () => {
   it.each([
     ['begin', { transaction: 'begin' }],
-    ['rollback to a', { transaction: 'rollback_to' }],
+    ['rollback to A', { transaction: 'rollback_to', savepoint: 'a' }],
+    ['discard all', { discardsAll: true }],
     ['prepare transaction $$x$$', { transaction: 'prepare' }],
     [`SET LOCAL Killick.Reason TO 'it''s due'`, { set: { name: 'killick.reason', value: `it's due`, isLocal: true } }],
     ['set search_path = a, "B c"', { set: { name: 'search_path', value: 'a, B c' } }],
@@ -261,6 +262,14 @@ describe('facts of single kinds', () => {
       `select set_config('killick.actor', 'user:ada', ${local})`,
       { set: { name: 'killick.actor', value: 'user:ada', isLocal: true } },
     ]),
+    [
+      `select set_config('killick.actor', 'ada', true), set_config('killick.reason', 'due', true)`,
+      {
+        ...{ set: { name: 'killick.actor', value: 'ada', isLocal: true }, isFullyKnown: true },
+        alsoSets: [{ name: 'killick.reason', value: 'due', isLocal: true }],
+      },
+    ],
+    [`select set_config('a.b', 'x', true), set_config('a.c', 'y', true)`, { unknownWhy: ['function'] }],
     ['prepare "P 1" as select 1', { prepares: 'P 1' }],
     ['execute P1', { executes: 'p1' }],
     ['create table t as execute p1', { executes: 'p1' }],

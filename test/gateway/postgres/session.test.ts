@@ -26,6 +26,21 @@ const texts = (application: string) => statements(of(application)).map(({ intent
 const ends = (application: string): Told[] => statements(of(application)).map(({ end }) => end)
 const as = (application_name: string): pg.ClientConfig => ({ application_name })
 const BIG = 'x'.repeat(50_000)
+/** Texts of one session; between them the server is asked what it holds. */
+const TAKEN_BACK = [
+  "set killick.actor = 'ada'",
+  ...['begin', "set killick.actor = 'bob'", 'rollback'],
+  ...['begin', "set local killick.actor = 'bob'", 'savepoint a', "set local killick.actor = 'eve'", 'savepoint "A"'],
+  ...["set killick.actor = 'joe'", 'rollback to a', 'select 1/0', "set local killick.actor = 'joe'", 'rollback to a'],
+  ...["set local killick.actor = 'kim'", 'release a', 'discard all', 'rollback to a', 'commit'],
+  ...['begin', "set killick.actor = 'bob'", 'select 1/0', 'commit', "set killick.actor = 'bob'; select 1/0"],
+  ...['begin', 'savepoint a', "set killick.actor = 'bob'", 'savepoint a', "set killick.actor = 'eve'", 'rollback to a'],
+  ...['release a', 'rollback to a', "set local killick.actor = 'kim'", 'release a', 'commit and chain', 'commit'],
+  ...["begin; set killick.actor = 'eve'; commit; begin; set killick.actor = 'joe'; rollback", 'reset killick.actor'],
+  ...["set local killick.actor = 'bob'", "begin; savepoint a; set killick.actor = 'kim'; release a; commit"],
+]
+/** By their numbers. */
+const held = new Map<number, string | undefined>()
 
 beforeAll(async () => {
   it = await world({ policy: {} })
@@ -103,7 +118,24 @@ beforeAll(async () => {
     await client.query('select 10')
     await client.query('commit')
     await client.query('select 11')
+    await client.query("set killick.actor = 'eve'")
+    await client.query("begin; set local killick.actor = 'ada'; select 12; commit; set killick.actor = 'bob'")
+    await client.query(
+      "select set_config('killick.actor', 'kim', true), set_config('killick.reason', 'due', true); select 13",
+    )
+    await client.query('select 14')
   }, as('claims for a while'))
+  await it.with(async (client) => {
+    for (const [i, text] of TAKEN_BACK.entries()) {
+      await client.query(text).catch(() => {})
+      const asked = client.query(`select ${i}, current_setting('killick.actor', true) as holds`)
+      // Where the transaction has failed it is not told.
+      await asked.then(
+        ({ rows }) => held.set(i, rows[0].holds || undefined),
+        () => {},
+      )
+    }
+  }, as('claims taken back'))
   const raw = await loggedIn(it)
   raw.socket.write(message('Q', "set application_name = 'claims for a while'"))
   await raw.until('Z')
@@ -232,6 +264,13 @@ test('killick.actor and killick.reason stand in the context until they are reset
   // So does what set_config() sets for a transaction.
   expect(find('claims for a while', 'select 10').context.claimedActor.id).toBe('ada')
   expect(find('claims for a while', 'select 11').context.claimedActor).toBeUndefined()
+  // What stands at the beginning of a text holds for what follows in it.
+  const twelve = find('claims for a while', "begin; set local killick.actor = 'ada'; select 12")
+  expect(twelve.context.claimedActor.id).toBe('ada')
+  const thirteen = find('claims for a while', "select set_config('killick.actor', 'kim', true), ")
+  expect([thirteen.context.claimedActor.id, thirteen.context.reason]).toEqual(['kim', 'due'])
+  expect(find('claims for a while', 'select 14').context).toMatchObject({ claimedActor: { id: 'bob' } })
+  expect(find('claims for a while', 'select 14').context.reason).toBeUndefined()
   // Also where nobody waits for the end of one before the next one begins.
   expect(find('claims for a while', 'select 8').context.claimedActor).toBeUndefined()
   expect(find('claims for a while', 'select 9').context.claimedActor.id).toBe('eve')
@@ -267,6 +306,12 @@ test('the events of a session are found by their last target', () => {
 const sessionOf = (application: string): string => (of(application)[0]!.fields.context as Told).session
 const find = (application: string, text: string): Seen =>
   statements(of(application)).find(({ intent }) => `${intent.statement}`.startsWith(text))!.intent
+
+test('killick.actor is claimed as long as the server holds it: not what failed, nor what a rollback took back', () => {
+  const claimed = (i: number) => find('claims taken back', `select ${i},`).context.claimedActor?.id
+  expect(held.size).toBeGreaterThan(TAKEN_BACK.length / 2)
+  for (const [i, holds] of held) expect([TAKEN_BACK[i], claimed(i)]).toEqual([TAKEN_BACK[i], holds])
+})
 
 test('pipelined: several in flight keep their order, and after an error what comes before the sync is skipped', async () => {
   const other = await world()

@@ -5,7 +5,15 @@ import { printName } from './table-names.ts'
 /** The facts that only one kind of statement has. */
 export type OwnFacts = Pick<
   StatementEffect,
-  'transaction' | 'set' | 'prepares' | 'prepared' | 'executes' | 'deallocates'
+  | 'transaction'
+  | 'savepoint'
+  | 'set'
+  | 'alsoSets'
+  | 'discardsAll'
+  | 'prepares'
+  | 'prepared'
+  | 'executes'
+  | 'deallocates'
 >
 
 /** Columns that an effect names. */

@@ -91,6 +91,8 @@ export type TransactionStep =
   | 'commit_prepared'
   | 'rollback_prepared'
 
+export type SettingSet = { readonly name: string; readonly value: string | null; readonly isLocal?: boolean }
+
 /**
  * What one statement does. Names are as the statement has them, folded and quoted as PostgreSQL prints them: `users`, `hr.salaries`,
  * `"a.b"`. A table's name may stand for a view, and tables have rules, triggers and foreign keys: those no text shows.
@@ -121,8 +123,14 @@ export type StatementEffect = {
    */
   readonly sinceVersion?: number
   readonly transaction?: TransactionStep
+  /** The name of the savepoint that it sets, releases or goes back to. */
+  readonly savepoint?: string
   /** What it sets: a name in lower case, and the value; null for the default, and for a value that the text does not show. `all` for RESET ALL. */
-  readonly set?: { readonly name: string; readonly value: string | null; readonly isLocal?: boolean }
+  readonly set?: SettingSet
+  /** What it sets of `killick.*` beside that: several `set_config()` of one SELECT. */
+  readonly alsoSets?: readonly SettingSet[]
+  /** DISCARD ALL. */
+  readonly discardsAll?: boolean
   /** The name that PREPARE gives. */
   readonly prepares?: string
   /** What was given that name; the effect of the PREPARE itself includes it. */

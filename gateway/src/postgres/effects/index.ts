@@ -1,5 +1,5 @@
 // What statements do, and whether they may.
-export type { StatementEffect, TransactionStep } from './effect.ts'
+export type { SettingSet, StatementEffect, TransactionStep } from './effect.ts'
 export { effectsOf } from './effects-of.ts'
 export { loadParser } from './parser.ts'
 export { decide, decideSession, matchesTable, mayDeny, type PolicyDenial, type PostgresPolicy } from './policy.ts'

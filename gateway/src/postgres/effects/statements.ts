@@ -216,7 +216,7 @@ VISITS.TransactionStmt = (node, _scope, draft) => {
   draft.kinds.add('transaction')
   const transaction = STEPS[String(node.kind).replace('TRANS_STMT_', '')]
   if (transaction === undefined) draft.unknown('other')
-  else draft.own = { transaction }
+  else draft.own = { transaction, ...(typeof node.savepoint_name === 'string' && { savepoint: node.savepoint_name }) }
 }
 
 VISITS.VariableSetStmt = (node, _scope, draft) => {
@@ -269,7 +269,10 @@ VISITS.ListenStmt = only('listen')
 VISITS.UnlistenStmt = only('listen')
 VISITS.NotifyStmt = only('notify')
 VISITS.ClosePortalStmt = only('cursor')
-VISITS.DiscardStmt = only('discard')
+VISITS.DiscardStmt = (node, _scope, draft) => {
+  draft.kinds.add('discard')
+  if (node.target === 'DISCARD_ALL') draft.own = { discardsAll: true }
+}
 
 /** A statement whose node names no table. */
 function only(kind: StatementKind, why?: UnknownWhy): VisitNode {

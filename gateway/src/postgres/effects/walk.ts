@@ -126,6 +126,9 @@ export function constantOf(value: unknown): string | null {
 }
 
 /** Whether it is a constant that PostgreSQL takes for true. */
+/** Settings that one statement sets beside its first. */
+const MAX_SETS = 10
+
 function isTrue(value: unknown): boolean {
   const node = value as { A_Const?: { boolval?: { boolval?: boolean } }; TypeCast?: { arg: unknown } } | undefined
   if (node?.TypeCast !== undefined) return isTrue(node.TypeCast.arg)
@@ -150,11 +153,16 @@ VISITS.FuncCall = (node, scope, draft) => {
   } else if (own === 'set_config') {
     draft.also.add('set')
     const name = first?.toLowerCase() ?? null
+    const isLocal = isTrue(args?.[2])
+    const sets = { name: name ?? '', value: constantOf(args?.[1]), ...(isLocal && { isLocal }) }
+    const { set, alsoSets = [] } = draft.own
+    // These mean nothing to the server, whatever else it is told to set.
+    if (set !== undefined && name?.startsWith('killick.') && alsoSets.length < MAX_SETS)
+      draft.own = { ...draft.own, alsoSets: [...alsoSets, sets] }
     // Whose setting it is cannot be told, or there is another one already.
-    if (name === null || draft.own.set !== undefined) draft.unknown('function', own)
+    else if (name === null || set !== undefined) draft.unknown('function', own)
     else {
-      const isLocal = isTrue(args?.[2])
-      draft.own = { ...draft.own, set: { name, value: constantOf(args?.[1]), ...(isLocal && { isLocal }) } }
+      draft.own = { ...draft.own, set: sets }
       if (name === 'role' || name === 'session_authorization') draft.also.add('identity')
     }
   } else if (own === 'pg_notify') draft.also.add('notify')

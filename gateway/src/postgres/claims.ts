@@ -1,0 +1,78 @@
+// What a session has said of itself in settings, and what of it a rollback takes back, as the server does it.
+import type { SettingSet, StatementEffect } from './effects/index.ts'
+
+/** By the names of settings: `killick.actor`, `killick.reason`. Null: it says nothing any more. */
+export type Said = Readonly<Record<string, string | null>>
+
+/** What holds at one moment. */
+export type Claims = {
+  readonly said: Said
+  /** What will hold behind the transaction, if it is committed: without SET LOCAL. */
+  readonly kept: Said
+  /** What held at the transaction's beginning, which has no name, and at its savepoints. Empty: nothing was said in it. */
+  readonly marks: readonly { readonly name: string | null; readonly said: Said; readonly kept: Said }[]
+}
+
+export const NOTHING_SAID: Claims = { said: {}, kept: {}, marks: [] }
+
+/** Savepoints of one transaction that are remembered; of more, the newest takes the place of the last. */
+const MAX_MARKS = 1_000
+
+/** What holds behind a statement that succeeds. */
+export function claimsAfter(claims: Claims, effect: StatementEffect): Claims {
+  const { kind, set, alsoSets = [], transaction, savepoint, discardsAll } = effect
+  switch (transaction) {
+    case 'commit':
+    case 'prepare':
+      return committed(claims)
+    case 'rollback':
+      return rolledBack(claims)
+    case 'savepoint':
+      return marked(claims, savepoint ?? '')
+    case 'release':
+      return { ...claims, marks: claims.marks.slice(0, markOf(claims, savepoint)) }
+    case 'rollback_to': {
+      const at = markOf(claims, savepoint)
+      const mark = claims.marks[at]
+      return mark === undefined ? claims : { ...mark, marks: claims.marks.slice(0, at + 1) }
+    }
+  }
+  if (discardsAll) return saying(claims, { name: 'all', value: null })
+  // ALTER SYSTEM is for later sessions.
+  if (set === undefined || kind === 'system') return claims
+  return [set, ...alsoSets].filter(({ name }) => NAMES.has(name)).reduce(saying, claims)
+}
+
+/** What holds once the session sets something; `all`: once it has everything as at its beginning. */
+export function saying(claims: Claims, { name, value, isLocal }: SettingSet): Claims {
+  const added = (said: Said): Said => (name === 'all' ? {} : { ...said, [name]: value === '' ? null : value })
+  const { said, kept, marks } = begun(claims)
+  // What is not for the transaction only outlives it, also behind what is.
+  return { said: added(said), kept: isLocal ? kept : added(kept), marks }
+}
+
+/** What holds once the transaction is committed. */
+export function committed(claims: Claims): Claims {
+  return claims.marks.length === 0 ? claims : { said: claims.kept, kept: claims.kept, marks: [] }
+}
+
+/** What holds once everything in the transaction is undone. */
+export function rolledBack(claims: Claims): Claims {
+  const first = claims.marks[0]
+  return first === undefined ? claims : { said: first.said, kept: first.kept, marks: [] }
+}
+
+const NAMES: ReadonlySet<string> = new Set(['all', 'killick.actor', 'killick.reason'])
+
+const begun = (claims: Claims): Claims => (claims.marks.length > 0 ? claims : marked(claims, null))
+
+function marked(claims: Claims, name: string | null): Claims {
+  const { said, kept, marks } = name === null ? claims : begun(claims)
+  return { said, kept, marks: [...marks.slice(0, MAX_MARKS), { name, said, kept }] }
+}
+
+/** The place of the newest savepoint of that name; that of none where there is none. */
+function markOf({ marks }: Claims, name = ''): number {
+  const at = marks.findLastIndex((mark) => mark.name === name)
+  return at < 0 ? marks.length : at
+}

@@ -221,12 +221,14 @@ export class Transactions {
   /** A message that is tied to no commit: what it says may never have been done, so it is not taken for an event. */
   #loose(prefix: string, content: Buffer, lsn: bigint): void {
     const { events, delivery } = this.#parts
-    this.#meets(lsn)
-    const place: Place = { epoch: events.epoch, commit: lsn, index: 1 }
-    if (this.#isOld(lsn, 1)) return
+    // The server tells where it ends. There a commit may begin, and a slot that has it stands there: so its own place is before.
+    const commit = lsn - 1n
+    this.#meets(commit)
+    const place: Place = { epoch: events.epoch, commit, index: 1 }
+    if (this.#isOld(commit, 1)) return
     const known = {
       ...{ kind: 'message', lsn: printLsn(lsn), ...refused(prefix, content, { why: 'not_transactional' }) },
-      ...{ epoch: place.epoch, commitLsn: printLsn(lsn), index: 1 },
+      ...{ epoch: place.epoch, commitLsn: printLsn(commit), index: 1 },
     }
     delivery.push(events.ofSession('message.invalid', { known }), { place }, EVENT_WEIGHT)
   }

@@ -501,6 +501,24 @@ test('a transaction that ends with a page of the log is caught up with', async (
   await made.finish(recorder)
 })
 
+test('a message of no transaction is no gap, and the commit that follows it is recorded whole, behind a restart too', async () => {
+  const made = await world('create table t (id int primary key)')
+  const recorder = await made.start()
+  const { recorded } = recorder.status
+  await made.client.query('begin; insert into t values (1)')
+  // At once on disk, from PostgreSQL 17 on: nothing else may come between it and the commit.
+  await made.client.query("select pg_logical_emit_message(false, 'killick', '{}', true)")
+  await expect.poll(() => recorder.status.recorded, { timeout: 5_000 }).toBeGreaterThan(recorded)
+  await made.finish(recorder)
+  await made.client.query('commit')
+  const again = await made.start()
+  await made.client.query('insert into t values (2)')
+  await made.finish(again)
+  const events = (await made.events()).filter(({ metadata }) => /row|message/.test(metadata.changes.kind))
+  expect(events.map(({ action }) => action)).toEqual(['changes.message.invalid', 'changes.insert', 'changes.insert'])
+  expect(new Set(events.map(({ metadata }) => metadata.changes.commitLsn)).size).toBe(3)
+})
+
 test('what is published is noticed when it changes, changed back too', async () => {
   const made = await world(
     `${TABLE}; create unlogged table fast (id int primary key); create table b (id int primary key);

@@ -235,6 +235,7 @@ export class Answering {
     }
     const { length } = work.statement?.effects ?? []
     this.#ends.succeeded(work.effects.slice(i, i + 1 < length ? i + 1 : undefined))
+    if (transaction.state === 'committed') this.#ends.transactionEnded(true)
   }
 
   #failed(op: Op | undefined, body: Buffer): Buffer | null {

@@ -16,7 +16,7 @@ export type SessionTransaction = {
 
 /** Tags of statements that the server takes outside of a transaction only, and commits before it says that they are complete. */
 const COMMITTED: ReadonlySet<string> = new Set([
-  ...['COMMIT PREPARED', 'ROLLBACK PREPARED', 'VACUUM', 'ALTER SYSTEM'],
+  ...['COMMIT PREPARED', 'ROLLBACK PREPARED', 'VACUUM', 'ALTER SYSTEM', 'DISCARD ALL'],
   ...['CREATE DATABASE', 'DROP DATABASE', 'CREATE TABLESPACE', 'DROP TABLESPACE'],
 ])
 

@@ -88,6 +88,26 @@ test('a transaction that fails as it is committed: its last statement has failed
   ])
 })
 
+test('DISCARD ALL is committed by itself, also where what follows before the sync fails', async () => {
+  await it.events()
+  await it.start()
+  const raw = await loggedIn(it)
+  raw.socket.write(message('Q', "set killick.actor = 'ada'"))
+  await raw.until('Z')
+  raw.socket.write(Buffer.concat([...['discard all', 'select 1/0'].map(execution), message('S')]))
+  expect((await raw.until('Z')).types).toBe('12C1EZ')
+  raw.socket.write(Buffer.concat([message('Q', "select current_setting('killick.actor')"), message('X')]))
+  const { all } = await raw.until('D')
+  expect(all.at(-1)!.body.readInt32BE(2)).toBe(0)
+  await raw.ended()
+  const told = executed(await it.events()).slice(-3)
+  expect(told.map(({ intent, end }) => [intent.context.claimedActor?.id, end.transaction.state])).toEqual([
+    ['ada', 'committed'],
+    [undefined, 'rolled_back'],
+    [undefined, 'committed'],
+  ])
+})
+
 test('the session ends while the server commits: what became of the transaction is not known', async () => {
   await queryAsOwner(
     it.direct,

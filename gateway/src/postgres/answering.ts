@@ -17,6 +17,8 @@ export type AnsweringEnds = {
   succeeded(effects: readonly StatementEffect[]): void
   /** No transaction is open any more. */
   transactionEnded(isCommitted: boolean): void
+  /** So many ends of segments have their answers, or get none. @param isFailed whether a transaction is open that has failed */
+  segmentsEnded(count: number, isFailed: boolean): void
   /** The server is ready, and was sent nothing that it has not answered: what it has said of its settings holds. */
   settled(): void
   /** An answer that nothing was asked for. */
@@ -310,6 +312,7 @@ export class Answering {
     }
     const ended = this.transactions.ready(status)
     if (status === 'I') this.#ends.transactionEnded(ended === null || ended.state === 'committed')
+    if (op.kind !== 'startup') this.#ends.segmentsEnded(1, status === 'E')
     // Portals end with their transaction, and many clients do not close them.
     if (status === 'I') this.#names.portals.clear()
     if (this.#ops.length === 0) this.#ends.settled()
@@ -330,6 +333,7 @@ export class Answering {
     if (op.kind === 'query' ? behind.length > 0 : behind.some(({ kind }) => kind !== 'sync'))
       return void this.#lost('data of COPY, while the client has asked for more')
     this.#ops = [op]
+    this.#ends.segmentsEnded(behind.length, false)
   }
 
   #lost(what: string): null {

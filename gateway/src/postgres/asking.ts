@@ -44,6 +44,9 @@ const [QUERY, PARSE, BIND, DESCRIBE, CLOSE, EXECUTE, SYNC, FLUSH, FUNCTION, COPY
 ].map(letter) as [number, number, number, number, number, number, number, number, number, number, number, number]
 const STATEMENT = letter('S')
 
+/** What is recorded with who asks for it. */
+const ASKS: ReadonlySet<number> = new Set([QUERY, PARSE, BIND, DESCRIBE, EXECUTE, FUNCTION])
+
 export class Asking {
   /** Set by TERMINATE: the client says that it ends. */
   isTerminated = false
@@ -98,6 +101,7 @@ export class Asking {
   /** Takes a message. @returns false if what it names depends on answers that have not come yet: then it was not taken */
   take(type: number, frame: Buffer): boolean {
     if (this.#isSkipping && type !== SYNC && type !== TERMINATE) return true
+    if (ASKS.has(type) && this.#events.isUncertain) return false
     try {
       return this.#take(type, frame)
     } catch (error) {
@@ -148,6 +152,7 @@ export class Asking {
         this.#isSkipping = false
         this.#names.segment += 1
         // While the server takes data of COPY it ignores it.
+        if (!this.#answering.isCopyingIn) this.#events.segmentEnds()
         this.#lane.send(frame, this.#answering.isCopyingIn ? null : op('sync'))
         return true
       case FUNCTION:
@@ -180,7 +185,7 @@ export class Asking {
     const text = body.text()
     body.done()
     const asked = this.#asked(readStatement(text, this.#reading), 'simple', frame)
-    if (asked === UNCERTAIN) return false
+    if (asked === UNCERTAIN || this.#events.isUncertainOf(asked.effects)) return false
     this.#names.segment += 1
     this.#ask(asked)
     return true
@@ -295,12 +300,12 @@ export class Asking {
       ...(portal?.isBegun && { continues: true }),
       ...(limit > 0 && { limit }),
     }
-    if (portal) portal.isBegun = true
     const parameters = portal && portal.parameters.length > 0 ? parametersOf(portal) : undefined
     // The portal without a name is none that a cursor can have.
     const isOther = portal !== undefined && name !== '' && portal.cursors < this.#names.cursors
     const asked = this.#asked(prepared?.statement ?? null, 'extended', frame, prepared?.name ?? '', isOther)
-    if (asked === UNCERTAIN) return false
+    if (asked === UNCERTAIN || this.#events.isUncertainOf(asked.effects)) return false
+    if (portal) portal.isBegun = true
     this.#ask({ ...withWhy(asked, portal?.why ?? []), known, parameters }, portal)
     return true
   }
@@ -382,6 +387,7 @@ export class Asking {
     this.#answering.asked(work)
     this.#noted(asked)
     this.#events.asked(does.slice(beginning))
+    if (protocol === 'simple') this.#events.segmentEnds()
     const kind = action === 'function' ? 'function' : protocol === 'simple' ? 'query' : 'execute'
     pass?.(isObserved ? NOT_BEGUN : begun, work)
     if (isObserved) {
@@ -513,7 +519,10 @@ export class Asking {
     this.#steps.release()
     const isSimple = type === QUERY || type === FUNCTION
     this.#isSkipping = !isSimple
-    if (isSimple) this.#names.segment += 1
+    if (isSimple) {
+      this.#names.segment += 1
+      this.#events.segmentEnds()
+    }
     this.#counts.refused += error.code === 'postgres_denied' ? 0 : 1
     const { bytes, op } = inPlaceOf(isSimple ? 'simple' : 'extended', error)
     this.#lane.send(bytes, op)

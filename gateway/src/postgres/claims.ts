@@ -9,7 +9,7 @@ export type Claims = {
   readonly said: Said
   /** What will hold behind the transaction, if it is committed: without SET LOCAL. */
   readonly kept: Said
-  /** What held at the transaction's beginning, which has no name, and at its savepoints. Empty: nothing was said in it. */
+  /** What held at the transaction's beginning, which has no name, and at its savepoints since something was said. Empty: nothing was. */
   readonly marks: readonly { readonly name: string | null; readonly said: Said; readonly kept: Said }[]
 }
 
@@ -27,14 +27,17 @@ export function claimsAfter(claims: Claims, effect: StatementEffect): Claims {
       return committed(claims)
     case 'rollback':
       return rolledBack(claims)
+    // Before something is said in the transaction there is nothing to go back to but its beginning.
     case 'savepoint':
-      return marked(claims, savepoint ?? '')
-    case 'release':
-      return { ...claims, marks: claims.marks.slice(0, markOf(claims, savepoint)) }
+      return claims.marks.length === 0 ? claims : marked(claims, savepoint ?? '')
+    case 'release': {
+      const at = markOf(claims, savepoint)
+      return at > 0 ? { ...claims, marks: claims.marks.slice(0, at) } : claims
+    }
     case 'rollback_to': {
       const at = markOf(claims, savepoint)
       const mark = claims.marks[at]
-      return mark === undefined ? claims : { ...mark, marks: claims.marks.slice(0, at + 1) }
+      return mark === undefined ? claims : { said: mark.said, kept: mark.kept, marks: claims.marks.slice(0, at + 1) }
     }
   }
   if (discardsAll) return saying(claims, { name: 'all', value: null })
@@ -46,7 +49,7 @@ export function claimsAfter(claims: Claims, effect: StatementEffect): Claims {
 /** What holds once the session sets something; `all`: once it has everything as at its beginning. */
 export function saying(claims: Claims, { name, value, isLocal }: SettingSet): Claims {
   const added = (said: Said): Said => (name === 'all' ? {} : { ...said, [name]: value === '' ? null : value })
-  const { said, kept, marks } = begun(claims)
+  const { said, kept, marks } = claims.marks.length > 0 ? claims : marked(claims, null)
   // What is not for the transaction only outlives it, also behind what is.
   return { said: added(said), kept: isLocal ? kept : added(kept), marks }
 }
@@ -64,15 +67,13 @@ export function rolledBack(claims: Claims): Claims {
 
 const NAMES: ReadonlySet<string> = new Set(['all', 'killick.actor', 'killick.reason'])
 
-const begun = (claims: Claims): Claims => (claims.marks.length > 0 ? claims : marked(claims, null))
-
-function marked(claims: Claims, name: string | null): Claims {
-  const { said, kept, marks } = name === null ? claims : begun(claims)
+function marked({ said, kept, marks }: Claims, name: string | null): Claims {
   return { said, kept, marks: [...marks.slice(0, MAX_MARKS), { name, said, kept }] }
 }
 
-/** The place of the newest savepoint of that name; that of none where there is none. */
-function markOf({ marks }: Claims, name = ''): number {
-  const at = marks.findLastIndex((mark) => mark.name === name)
-  return at < 0 ? marks.length : at
-}
+/** The place of the newest savepoint of that name, or of the transaction's beginning. */
+const markOf = ({ marks }: Claims, name = ''): number =>
+  Math.max(
+    0,
+    marks.findLastIndex((mark) => mark.name === name),
+  )

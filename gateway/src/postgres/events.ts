@@ -30,6 +30,9 @@ export type Identity = {
   readonly address: string
 }
 
+/** What is no failed transaction any more. */
+const ENDS_FAILURE: ReadonlySet<string> = new Set(['commit', 'prepare', 'rollback', 'rollback_to'])
+
 /** Makes the events of one session. */
 export class PostgresEvents {
   readonly #config: PostgresConfig
@@ -40,6 +43,13 @@ export class PostgresEvents {
   #held: Claims = NOTHING_SAID
   /** As the server will have it once it has answered all that was asked for: what is asked next is asked by this. */
   #claims: Claims = NOTHING_SAID
+  /** What was asked for and changes that, without answers so far; each with its number. */
+  #pending: { readonly number: number; readonly effects: readonly StatementEffect[] }[] = []
+  #asked = 0
+  /** Whether the transaction has failed, as far as the server has said, and nothing that was asked for since ends that. */
+  #isFailed = false
+  /** For each end of a segment that the server has not answered: how much was asked for by then. */
+  #segments: number[] = []
 
   constructor(config: PostgresConfig, identity: Identity) {
     this.#config = config
@@ -72,8 +82,41 @@ export class PostgresEvents {
   /** The session has asked for statements that do this. @returns takes it back */
   asked(effects: readonly StatementEffect[]): () => void {
     const before = this.#claims
-    this.#expect(effects.reduce(claimsAfter, before))
-    return () => this.#expect(before)
+    const wasFailed = this.#isFailed
+    let claims = before
+    for (const effect of effects) {
+      // COMMIT of what has failed is ROLLBACK.
+      const isUndone = this.#isFailed && (effect.transaction === 'commit' || effect.transaction === 'prepare')
+      claims = isUndone ? rolledBack(claims) : claimsAfter(claims, effect)
+      if (effect.transaction !== undefined && ENDS_FAILURE.has(effect.transaction)) this.#isFailed = false
+    }
+    if (claims === before) return () => {}
+    this.#asked += 1
+    const pending = { number: this.#asked, effects }
+    this.#pending.push(pending)
+    this.#expect(claims)
+    return () => {
+      this.#pending = this.#pending.filter((each) => each !== pending)
+      this.#isFailed = wasFailed
+      this.#expect(before)
+    }
+  }
+
+  /** What the session asks for next is looked at though something before it has failed. */
+  segmentEnds(): void {
+    this.#segments.push(this.#asked)
+  }
+
+  /** Whether what becomes of these depends on answers that have not come yet: whether something has failed, before a COMMIT of what was said. */
+  isUncertainOf(effects: readonly StatementEffect[]): boolean {
+    if (this.#segments.length === 0 || this.#claims.marks.length === 0) return false
+    return effects.some(({ transaction }) => transaction === 'commit' || transaction === 'prepare')
+  }
+
+  /** Whether who asks next depends on answers that have not come yet. Within a segment nothing is looked at behind what fails. */
+  get isUncertain(): boolean {
+    const ended = this.#segments.at(-1)
+    return ended !== undefined && this.#pending.length > 0 && this.#pending[0]!.number <= ended
   }
 
   /** The server says that a statement has succeeded which does this. */
@@ -86,8 +129,19 @@ export class PostgresEvents {
     this.#held = isCommitted ? committed(this.#held) : rolledBack(this.#held)
   }
 
-  /** Everything that was asked for has its answer: what failed, or was undone, is not said. */
+  /** Segments have their answers: what failed in them, or was undone, is not said. */
+  segmentsEnded(count: number, isFailed: boolean): void {
+    this.#isFailed = isFailed
+    const answered = this.#segments.splice(0, count).at(-1) ?? 0
+    if (this.#pending.length === 0) return
+    this.#pending = this.#pending.filter(({ number }) => number > answered)
+    this.#expect(this.#pending.reduce((claims, { effects }) => effects.reduce(claimsAfter, claims), this.#held))
+  }
+
+  /** Everything that was asked for has its answer. */
   settled(): void {
+    this.#pending = []
+    this.#segments = []
     this.#expect(this.#held)
   }
 

@@ -100,6 +100,7 @@ export class PostgresSession {
       },
       succeeded: (effects) => events.succeeded(effects),
       transactionEnded: (isCommitted) => events.transactionEnded(isCommitted),
+      segmentsEnded: (count, isFailed) => events.segmentsEnded(count, isFailed),
       settled: () => {
         if (!this.#lane.isEmpty) return
         this.#reading.isUnsettled = false
@@ -215,6 +216,7 @@ export class PostgresSession {
       }
     })
     this.#flow()
+    this.#asksNoMore()
   }
 
   #flow(): void {
@@ -306,8 +308,13 @@ export class PostgresSession {
     if (this.#stage === 'authentication') this.#end('client')
     else {
       this.#asking.release()
-      this.#lane.emptied().then(() => this.#parts.server.end())
+      this.#asksNoMore()
     }
+  }
+
+  /** The client has gone, and what it had asked for is on its way, also what waited for answers. */
+  #asksNoMore(): void {
+    if (this.#isClientGone && this.#backlog.length === 0) this.#lane.emptied().then(() => this.#parts.server.end())
   }
 
   #end(by: EndedBy, error?: OwnError): void {

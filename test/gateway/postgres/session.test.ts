@@ -142,7 +142,18 @@ beforeAll(async () => {
   const ask = ["begin; set local killick.actor = 'ada'", 'commit', 'select 8', "begin; set local killick.actor = 'eve'"]
   raw.socket.write(Buffer.concat(ask.map((text) => message('Q', text))))
   for (const _ of ask) await raw.until('Z')
-  raw.socket.write(Buffer.concat([message('Q', 'select 9'), message('X')]))
+  raw.socket.write(message('Q', 'select 9; rollback'))
+  await raw.until('Z')
+  const failing = [
+    "set killick.actor = 'ada'; select 1/0",
+    'select 15',
+    "begin; set killick.actor = 'bob'",
+    'select 1/0',
+  ]
+  const asked = [...failing.map((text) => message('Q', text)), message('P', '', 'commit', 0)]
+  asked.push(message('B', '', '', 0, 0, 0), message('E', '', NO_LIMIT), message('S'), message('Q', 'select 16'))
+  // Also where the client goes, and does not wait for the answers itself.
+  raw.socket.end(Buffer.concat(asked))
   await raw.ended()
 
   await it.with(async (client) => {
@@ -274,6 +285,11 @@ test('killick.actor and killick.reason stand in the context until they are reset
   // Also where nobody waits for the end of one before the next one begins.
   expect(find('claims for a while', 'select 8').context.claimedActor).toBeUndefined()
   expect(find('claims for a while', 'select 9').context.claimedActor.id).toBe('eve')
+  // Nor for the answers that say whether they have failed.
+  expect(find('claims for a while', 'select 15').context.claimedActor).toBeUndefined()
+  expect(find('claims for a while', 'select 16').context.claimedActor).toBeUndefined()
+  expect(ends('claims for a while').at(-1)).toMatchObject({ state: 'answered', tag: 'SELECT 1' })
+  expect(all.some(({ fields }) => (fields.metadata as Told).postgres.continues)).toBe(false)
   expect(find('claims', 'select 4').metadata.reason).toBe('because')
   expect(find('claims', 'select 1').context.claimedActor.vouchedBy).toBe('session')
   expect(find('claims', 'select 1').actor.type).toBe('database-user')

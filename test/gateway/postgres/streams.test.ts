@@ -145,6 +145,10 @@ test('a cancel request is passed on, and recorded in the session that it cancels
   const client = new pg.Client({ connectionString: it.url, application_name: 'cancelled' })
   await client.connect()
   const waits = client.query('select pg_sleep(60)')
+  waits.catch(() => {})
+  // It is recorded before the server is sent it: what is cancelled before is nothing.
+  const at = "select wait_event as at from pg_stat_activity where application_name = 'cancelled'"
+  await expect.poll(() => queryAsOwner(it.direct, at)).toEqual([{ at: 'PgSleep' }])
   // @ts-expect-error pg has no types for what the server has told it
   const { processID, secretKey } = client
   const other = new pg.Client({ connectionString: it.url })

@@ -5,7 +5,7 @@ import type { SettingSet, StatementEffect } from './effects/index.ts'
 export type Said = Readonly<Record<string, string | null>>
 
 /** What holds at one moment. */
-export type Claims = {
+export type SessionClaims = {
   readonly said: Said
   /** What will hold behind the transaction, if it is committed: without SET LOCAL. */
   readonly kept: Said
@@ -13,13 +13,13 @@ export type Claims = {
   readonly marks: readonly { readonly name: string | null; readonly said: Said; readonly kept: Said }[]
 }
 
-export const NOTHING_SAID: Claims = { said: {}, kept: {}, marks: [] }
+export const NOTHING_SAID: SessionClaims = { said: {}, kept: {}, marks: [] }
 
 /** Savepoints of one transaction that are remembered; of more, the newest takes the place of the last. */
 const MAX_MARKS = 1_000
 
 /** What holds behind a statement that succeeds. */
-export function claimsAfter(claims: Claims, effect: StatementEffect): Claims {
+export function claimsAfter(claims: SessionClaims, effect: StatementEffect): SessionClaims {
   const { kind, set, alsoSets = [], transaction, savepoint, discardsAll } = effect
   switch (transaction) {
     case 'commit':
@@ -47,7 +47,7 @@ export function claimsAfter(claims: Claims, effect: StatementEffect): Claims {
 }
 
 /** What holds once the session sets something; `all`: once it has everything as at its beginning. */
-export function saying(claims: Claims, { name, value, isLocal }: SettingSet): Claims {
+export function saying(claims: SessionClaims, { name, value, isLocal }: SettingSet): SessionClaims {
   const added = (said: Said): Said => (name === 'all' ? {} : { ...said, [name]: value === '' ? null : value })
   const { said, kept, marks } = claims.marks.length > 0 ? claims : marked(claims, null)
   // What is not for the transaction only outlives it, also behind what is.
@@ -55,24 +55,24 @@ export function saying(claims: Claims, { name, value, isLocal }: SettingSet): Cl
 }
 
 /** What holds once the transaction is committed. */
-export function committed(claims: Claims): Claims {
+export function committed(claims: SessionClaims): SessionClaims {
   return claims.marks.length === 0 ? claims : { said: claims.kept, kept: claims.kept, marks: [] }
 }
 
 /** What holds once everything in the transaction is undone. */
-export function rolledBack(claims: Claims): Claims {
+export function rolledBack(claims: SessionClaims): SessionClaims {
   const first = claims.marks[0]
   return first === undefined ? claims : { said: first.said, kept: first.kept, marks: [] }
 }
 
 const NAMES: ReadonlySet<string> = new Set(['all', 'killick.actor', 'killick.reason'])
 
-function marked({ said, kept, marks }: Claims, name: string | null): Claims {
+function marked({ said, kept, marks }: SessionClaims, name: string | null): SessionClaims {
   return { said, kept, marks: [...marks.slice(0, MAX_MARKS), { name, said, kept }] }
 }
 
 /** The place of the newest savepoint of that name, or of the transaction's beginning. */
-const markOf = ({ marks }: Claims, name = ''): number =>
+const markOf = ({ marks }: SessionClaims, name = ''): number =>
   Math.max(
     0,
     marks.findLastIndex((mark) => mark.name === name),

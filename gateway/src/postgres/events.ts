@@ -2,7 +2,7 @@
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import { shortened } from '../sessions/disclosed.ts'
 import type { EventFacts, Thing } from '../sessions/event.ts'
-import { type Claims, claimsAfter, committed, NOTHING_SAID, rolledBack, saying } from './claims.ts'
+import { claimsAfter, committed, NOTHING_SAID, rolledBack, type SessionClaims, saying } from './claims.ts'
 import type { PostgresConfig } from './config.ts'
 import type { StatementEffect } from './effects/index.ts'
 
@@ -40,9 +40,9 @@ export class PostgresEvents {
   #who!: Who
   #application = ''
   /** As the server has it by its answers. */
-  #held: Claims = NOTHING_SAID
+  #held: SessionClaims = NOTHING_SAID
   /** As the server will have it once it has answered all that was asked for: what is asked next is asked by this. */
-  #claims: Claims = NOTHING_SAID
+  #claims: SessionClaims = NOTHING_SAID
   /** What was asked for and changes that, without answers so far; each with its number. */
   #pending: { readonly number: number; readonly effects: readonly StatementEffect[] }[] = []
   #asked = 0
@@ -145,7 +145,7 @@ export class PostgresEvents {
     this.#expect(this.#held)
   }
 
-  #expect(claims: Claims): void {
+  #expect(claims: SessionClaims): void {
     const { claimedActor, reason } = this
     this.#claims = claims
     if (this.claimedActor !== claimedActor || this.reason !== reason) this.#refresh()

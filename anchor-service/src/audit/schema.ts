@@ -49,11 +49,15 @@ const LINES = `
   loaded as (
     select p.oid from pg_proc p join pg_language l on l.oid = prolang
     where lanname = 'c' and exists (select from pg_depend where objid = p.oid and classid = 'pg_proc'::regclass and deptype = 'e')),
-  -- The types of all columns, and of what their arrays hold.
+  -- The types of all columns, and of what their arrays hold; and the one that large numbers are read as.
   types as (
-    select atttypid as oid from tables join pg_attribute on attrelid = tables.oid where relkind in ('r', 'p') and attnum > 0 and not attisdropped
+    select 'float8'::regtype::oid as oid union
+    select atttypid from tables join pg_attribute on attrelid = tables.oid where relkind in ('r', 'p') and attnum > 0 and not attisdropped
     union select typelem from tables join pg_attribute on attrelid = tables.oid join pg_type t on t.oid = atttypid
     where relkind in ('r', 'p') and attnum > 0 and not attisdropped and typcategory = 'A'),
+  operands as (
+    select oid from types union
+    select oid from pg_type where oid < 16384 and typname in ('anyarray', 'anycompatiblearray', 'anycompatible', 'anyrange', 'anymultirange', 'anyelement')),
   grants (what, acl, owner) as (
     select 'schema', nspacl, nspowner from pg_namespace where nspname = 'killick'
     union all select relkind::text || ' ' || name, relacl, relowner from tables
@@ -98,6 +102,8 @@ const LINES = `
     from pg_inherits join tables p on p.oid = inhparent join pg_class c on c.oid = inhrelid
       cross join lateral (select substring(c.relname from '_(\\d+)')::bigint as n) numbers
     where p.relkind in ('r', 'p')
+    union all
+    select format('partitions of %s: by %s', name, pg_get_partkeydef(oid)) from tables where relkind = 'p'
     union all
     select format('function %s(%s) returns %s: %s, %s, volatile %s, security definer %s, settings %s, %s', proname, pg_get_function_identity_arguments(p.oid),
       pg_get_function_result(p.oid), prokind, lanname, provolatile, prosecdef, proconfig, prosrc)
@@ -172,8 +178,14 @@ const LINES = `
     union all
     -- One of PostgreSQL's own functions in the place of another lies as well as anybody's. How its own compare, convert and sum up what is
     -- in the tables has been the same in all versions.
-    select format('operator %s(%s, %s): %s', oprname, oprleft::regtype, oprright::regtype, oprcode::regprocedure) from pg_operator o
-    where o.oid < 16384 and oprname = any ('{=,<>,<,<=,>,>=}') and oprleft in (select oid from types) and oprright in (select oid from types)
+    -- What turns an operator round, or denies it, takes its place in a plan.
+    select format('operator %s(%s, %s): %s, turned round %s, denied %s', oprname, oprleft::regtype, oprright::regtype, oprcode::regprocedure,
+      oprcom::regoperator, oprnegate::regoperator) from pg_operator o
+    where o.oid < 16384 and oprname = any ('{=,<>,<,<=,>,>=,+,-,||,&&,@>,<@}') and oprleft in (select oid from operands) and oprright in (select oid from operands)
+    union all
+    select format('operator class %s of %s: %s, default %s', opcname, amname, opfname, opcdefault)
+    from pg_opclass c join pg_opfamily f on f.oid = opcfamily join pg_am m on m.oid = opcmethod
+    where c.oid < 16384 and amname in ('btree', 'hash', 'gist') and opcintype in (select oid from operands)
     union all
     select format('comparison of %s and %s in %s: %s', amproclefttype::regtype, amprocrighttype::regtype, amname,
       -- From version 18 on these have functions of their own, which do the same.
@@ -183,9 +195,11 @@ const LINES = `
     union all
     select format('member %s of %s: %s', amopstrategy, amname, amopopr::regoperator)
     from pg_amop p join pg_opfamily f on f.oid = amopfamily join pg_am m on m.oid = opfmethod
-    where p.oid < 16384 and amname in ('btree', 'hash') and amoplefttype in (select oid from types) and amoprighttype in (select oid from types)
+    where p.oid < 16384 and amname in ('btree', 'hash', 'gist') and amoplefttype in (select oid from operands) and amoprighttype in (select oid from operands)
     union all
-    select format('aggregate %s: %s, then %s', aggfnoid::regprocedure, aggtransfn::regprocedure, aggfinalfn::regprocedure) from pg_aggregate join pg_proc p on p.oid = aggfnoid
+    -- The greatest is read off an index, where the aggregate says which order that is.
+    select format('aggregate %s: %s, then %s, from %s, by %s', aggfnoid::regprocedure, aggtransfn::regprocedure, aggfinalfn::regprocedure, agginitval,
+      aggsortop::regoperator) from pg_aggregate join pg_proc p on p.oid = aggfnoid
     where p.oid < 16384 and proname in ('count', 'max', 'min', 'sum') and pronamespace = 'pg_catalog'::regnamespace
       and (pronargs = 0 or proargtypes[0] in (select oid from types where oid <> 'bytea'::regtype) or proargtypes[0] = '"any"'::regtype)
     union all

@@ -231,6 +231,29 @@ test('an index that passes over a row, whichever it is', async () => {
   }
 })
 
+// Whoever reads the whole index meets the row; whoever looks for it does not, and takes its stream to end before it.
+test('an index that has a row at a wrong place, though nothing lies any more', async () => {
+  const { service, pool, columnsOf } = insider
+  // Each in a session of its own, since a session remembers how an index compares.
+  const run = (sql: string) => queryAsOwner(service.databaseUrl, `set search_path = killick; ${sql}`)
+  const found = async () => (await checkIndexes(pool)).map(({ message }) => message)
+  await run(`create function public.turned(text, text) returns int language sql immutable as
+      $$ select case when ($1 = 's-3') <> ($2 = 's-3') then -1 else 1 end * bttextcmp($1, $2) $$;
+    update pg_amproc set amproc = 'public.turned(text, text)'::regprocedure
+      where amproc = 'bttextcmp'::regproc and (amproclefttype, amprocrighttype) = ('text'::regtype, 'text'::regtype)`)
+  await run(`set session_replication_role = replica;
+    create temp table moved as select * from batches where log_index = (select max(log_index) from batches where stream || '' = 's-3');
+    delete from batches where log_index = (select log_index from moved);
+    insert into batches (${columnsOf('batches')}) select ${columnsOf('batches')} from moved`)
+  await run(`update pg_amproc set amproc = 'bttextcmp'::regproc where amproc = 'public.turned(text, text)'::regprocedure;
+    drop function public.turned(text, text)`)
+  expect(await found()).toEqual([
+    expect.stringMatching(/^batches: by its index batches_source_stream_seq_key not every row is found/),
+  ])
+  await run('reindex index batches_source_stream_seq_key')
+  expect(await found()).toEqual([])
+})
+
 // That whole runs are gone harms nothing: what no run holds is looked for in the packs, and the runs are made again.
 describe('the index of keys', () => {
   let opened: TestLedger

@@ -491,6 +491,35 @@ export const SCHEMA: readonly [what: string, sql: string][] = [
     `update pg_aggregate set aggtransfn = 'int8smaller'::regproc where aggfnoid = 'max(int8)'::regprocedure`,
   ],
   [
+    'one aggregate of PostgreSQL’s given the order of another',
+    `update pg_aggregate set aggsortop = '<(int8, int8)'::regoperator where aggfnoid = 'max(int8)'::regprocedure`,
+  ],
+  [
+    'an operator that is another when it is turned round',
+    `update pg_operator set oprcom = oid where oid = '<=(int8, int8)'::regoperator`,
+  ],
+  [
+    'an operator that is no other when it is denied',
+    `update pg_operator set oprnegate = oid where oid = '=(text, text)'::regoperator`,
+  ],
+  [
+    'an operator of ranges given the function of another',
+    `update pg_operator set oprcode = 'range_before'::regproc where oid = '&&(anyrange, anyrange)'::regoperator`,
+  ],
+  [
+    'a form of indexes given the operators of another',
+    `update pg_opclass set opcfamily = (select opcfamily from pg_opclass o join pg_am m on m.oid = opcmethod where opcname = 'text_pattern_ops' and amname = 'btree')
+     where opcname = 'text_ops' and opcmethod = (select oid from pg_am where amname = 'btree')`,
+  ],
+  [
+    'a conversion to what large numbers are read as',
+    `update pg_cast set castfunc = 'int8um'::regproc where castsource = 'int8'::regtype and casttarget = 'float8'::regtype`,
+  ],
+  [
+    'partitions by another column',
+    `update pg_partitioned_table set partattrs = '2' where partrelid = 'packs'::regclass`,
+  ],
+  [
     'one conversion of PostgreSQL’s given the function of another',
     `update pg_cast set castfunc = 'int8(int2)'::regprocedure where castsource = 'int4'::regtype and casttarget = 'int8'::regtype`,
   ],

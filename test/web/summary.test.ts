@@ -241,6 +241,16 @@ describe('text of others', () => {
     expect(visibleParts('ad\u034fmin').map(({ text }) => text)).toEqual(['ad', 'U+034F', 'min'])
   })
 
+  test('marks are not piled up over what stands above', () => {
+    const piled = `Z${'\u0301'.repeat(40)}oe`
+    const drawn = visibleParts(piled).filter(({ unseen }) => !unseen)
+    expect(drawn.map(({ text }) => text)).toEqual([`Z${'\u0301'.repeat(6)}`, 'oe'])
+    expect(visibleParts(piled)).toHaveLength(36)
+    // Hebrew with a dot, a vowel and an accent; Burmese with five marks; Vietnamese, Thai and Tibetan.
+    for (const name of ['שּׁ֖', 'မြှုံ့', 'Việt'.normalize('NFD'), 'ที่', 'རྐྱུ', 'क्षत्रिय'])
+      expect(visibleParts(name)).toEqual([{ text: name, unseen: false }])
+  })
+
   test('words that mix look-alike alphabets are told from texts in several languages', () => {
     expect(mixedAlphabets('pаypal')).toEqual(['Latin', 'Cyrillic'])
     expect(mixedAlphabets('Привет from Αθήνα')).toEqual([])

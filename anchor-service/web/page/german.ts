@@ -344,7 +344,7 @@ export const GERMAN: Language = {
     columns: ['Geändert', 'Vorher', 'Nachher'],
   },
   text: {
-    unseen: 'ein nicht sichtbares Zeichen',
+    unseen: 'ein Zeichen, das nicht gezeichnet wird',
     longer: (n) => ` … ${number(n)} weitere Zeichen`,
     mixes: (alphabets) => {
       const names = { Latin: 'lateinische', Greek: 'griechische', Cyrillic: 'kyrillische' }

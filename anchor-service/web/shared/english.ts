@@ -267,7 +267,7 @@ export const ENGLISH = {
     columns: ['Changed', 'Before', 'After'],
   },
   text: {
-    unseen: 'a character that cannot be seen',
+    unseen: 'a character that is not drawn',
     longer: (n: number) => ` … ${number(n)} characters more`,
     mixes: (alphabets: readonly ('Latin' | 'Greek' | 'Cyrillic')[]) => `mixes ${list(alphabets)} letters`,
   },

@@ -1,11 +1,12 @@
-/** What in a text cannot be seen, or is made to look like something else. Pure. */
+/** What in a text cannot be seen, covers what else is there, or is made to look like something else. Pure. */
 
 /**
  * Controls, formats (bidi overrides, zero width), line and paragraph separators, private use, unassigned, odd spaces, and what else
- * Unicode has drawn as nothing: fillers, joiners of graphemes, variation selectors but for those of an emoji.
+ * Unicode has drawn as nothing: fillers, joiners of graphemes, variation selectors but for those of an emoji. Marks upon marks too: a
+ * browser piles them up over the lines above, whatever those say. No language has more than six upon a letter.
  */
 const UNSEEN =
-  /(?!(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]|\ufe0f\u20e3)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu
+  /(?!(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]|\ufe0f\u20e3)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}|(?<=[\p{Mn}\p{Me}]{6})[\p{Mn}\p{Me}]/gu
 const WORD = /[\p{L}\p{M}]+/gu
 const ALPHABETS = { Latin: /\p{Script=Latin}/u, Greek: /\p{Script=Greek}/u, Cyrillic: /\p{Script=Cyrillic}/u }
 type Alphabet = keyof typeof ALPHABETS
@@ -20,7 +21,7 @@ export function mixedAlphabets(text: string): Alphabet[] {
   return []
 }
 
-/** Splits a text into what can be seen and what cannot. */
+/** Splits a text into what can be drawn, and what is not. */
 export function visibleParts(text: string): { text: string; unseen: boolean }[] {
   const parts: { text: string; unseen: boolean }[] = []
   let at = 0

@@ -12,18 +12,16 @@ import { explained } from './explained.ts'
 
 /** `deploy`: puts AnchorLog on every configured chain, at the same address on all of them. @throws StartError */
 export async function deploy({ anchor, origin }: Config): Promise<string> {
-  const lines: string[] = []
-  for (const { name, rpcUrls, chainId: wanted, key, maxFeeGwei } of needTargets(anchor.targets)) {
-    const { address, chainId, isNew, logId } = await explained(name, async () => {
-      const signer = await openSigner(key)
-      const deployment = await deployAnchorLog({ rpcUrl: rpcUrls[0]!, signer, maxFeeGwei, wanted })
-      return { ...deployment, logId: logIdOf(signer.address, origin) }
-    })
-    lines.push(`${name}: chain ${chainId}, ${isNew ? 'deployed' : 'there already'}`)
-    lines.push(`  KILLICK_CONTRACT  ${address}`, `  log id            ${logId}  (of this key, for ${origin})`)
-    lines.push(`  code hash         ${ANCHOR_LOG_CODE_HASH}`)
-  }
-  return `${lines.join('\n')}\n`
+  return inTurn(anchor.targets, async ({ name, rpcUrls, chainId: wanted, key, maxFeeGwei }) => {
+    const signer = await openSigner(key)
+    const { address, chainId, isNew } = await deployAnchorLog({ rpcUrl: rpcUrls[0]!, signer, maxFeeGwei, wanted })
+    return [
+      `${name}: chain ${chainId}, ${isNew ? 'deployed' : 'there already'}`,
+      `  KILLICK_CONTRACT  ${address}`,
+      `  log id            ${logIdOf(signer.address, origin)}  (of this key, for ${origin})`,
+      `  code hash         ${ANCHOR_LOG_CODE_HASH}`,
+    ]
+  })
 }
 
 /**
@@ -34,30 +32,45 @@ export async function handover({ anchor, origin }: Config, to: string): Promise<
   if (to !== 'accept' && !/^0x[0-9a-fA-F]{40}$/.test(to)) {
     throw new StartError('Usage: killick-anchor-service handover <address of the new key> | accept')
   }
-  const lines: string[] = []
-  for (const target of needTargets(anchor.targets)) {
+  return inTurn(anchor.targets, async (target) => {
     const { name, contract, logId: given, key, maxFeeGwei } = target
-    const { logId, transaction, address } = await explained(name, async () => {
-      const signer = await openSigner(key)
-      const chain = openChain(nodesOf(target))
-      const logId = given ?? logIdOf(signer.address, origin)
-      if (to === 'accept' && given === null) throw new Error('KILLICK_LOG_ID must say which log to accept')
-      const { chainId, head } = await chain.look(contract, logId, signer.address)
-      // A command that ended after its transaction, or between two targets, may be run again.
-      if (to === 'accept' && head?.publisher === signer.address)
-        return { logId, address: signer.address, transaction: null }
-      const data = to === 'accept' ? calls.acceptPublisher(logId) : calls.offerPublisher(logId, to)
-      return {
-        logId,
-        address: signer.address,
-        ...(await transact(chain, signer, { to: contract, data }, { chainId, maxFeeGwei })),
-      }
-    })
-    lines.push(`${name}: ${to === 'accept' ? `${address} publishes` : `${address} offers ${to}`} log ${logId}`)
-    lines.push(transaction === null ? '  It did before.' : `  transaction ${transaction}`)
-    if (to !== 'accept')
-      lines.push(`  Next: with the new key and KILLICK_LOG_ID=${logId}, killick-anchor-service handover accept`)
-  }
+    const signer = await openSigner(key)
+    const { address } = signer
+    const chain = openChain(nodesOf(target))
+    const logId = given ?? logIdOf(address, origin)
+    if (to === 'accept' && given === null) throw new Error('KILLICK_LOG_ID must say which log to accept')
+    const { chainId, head } = await chain.look(contract, logId, address)
+    const publishes = `${name}: ${address} publishes log ${logId}`
+    // A command that ended after its transaction, or between two targets, may be run again.
+    if (to === 'accept' && head?.publisher === address) return [publishes, '  It did before.']
+    const data = to === 'accept' ? calls.acceptPublisher(logId) : calls.offerPublisher(logId, to)
+    const { transaction } = await transact(chain, signer, { to: contract, data }, { chainId, maxFeeGwei })
+    const sent = `  transaction ${transaction}`
+    if (to === 'accept') return [publishes, sent]
+    return [
+      `${name}: ${address} offers ${to} log ${logId}`,
+      sent,
+      `  Next: with the new key and KILLICK_LOG_ID=${logId}, killick-anchor-service handover accept`,
+    ]
+  })
+}
+
+/**
+ * What was done for each target, as lines. Where one fails, what was done for those before it stands on their chains, and is said too.
+ * @throws StartError
+ */
+async function inTurn(
+  targets: readonly TargetSettings[],
+  work: (target: TargetSettings) => Promise<string[]>,
+): Promise<string> {
+  const lines: string[] = []
+  for (const target of needTargets(targets))
+    try {
+      lines.push(...(await explained(target.name, () => work(target))))
+    } catch (error) {
+      if (lines.length === 0) throw error
+      throw new StartError(`${(error as Error).message}\nThis was done before that, and stands:\n${lines.join('\n')}`)
+    }
   return `${lines.join('\n')}\n`
 }
 

@@ -96,6 +96,20 @@ test('handover gives the log to a new key, with its id and its past', async () =
   expect(await run(accept, mine)).toContain(`${heir.signer.address} publishes log ${logId}\n  transaction 0x`)
   // Who was interrupted runs it again, and it goes on to the next target.
   expect(await run(accept, mine)).toContain(`${heir.signer.address} publishes log ${logId}\n  It did before.`)
+  // What stands on one chain is told, though the next one cannot be asked.
+  const targets = join(folder, 'targets.json')
+  const [key, one] = [join(folder, 'heir'), { rpcUrl: world.chain.url, contract: world.contract, logId }]
+  await writeFile(key, heir.key)
+  await writeFile(
+    targets,
+    JSON.stringify([
+      { ...one, target: 'one', chainKey: key },
+      { ...one, target: 'two', chainKey: key, rpcUrl: 'http://127.0.0.1:9' },
+    ]),
+  )
+  expect(await run(accept, { KILLICK_TARGETS: targets, KILLICK_ORIGIN: env.KILLICK_ORIGIN })).toMatch(
+    new RegExp(`^Target two: .*\nThis was done before that, and stands:\none: ${heir.signer.address} publishes log`),
+  )
   const size = await world.grow()
   await heir.settle()
   expect((await anchoredSizes(world, target)).at(-1)).toBe(size)

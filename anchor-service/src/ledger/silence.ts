@@ -52,6 +52,8 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
   let looking: Promise<void> = Promise.resolve()
   /** Whether a look that the timer asked for is still to end. */
   let isTicked = false
+  const everyMs = Math.min(SELDOM_MS, Math.max(OFTEN_MS, graceMs))
+  let tickedAt = performance.now()
 
   function promises(): Map<string, number> {
     const found = new Map<string, number>()
@@ -84,7 +86,17 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
   }
 
   function forgive(ms: number): void {
-    for (const { streams, since } of known.values()) for (const open of [since, ...streams.values()]) open.heard += ms
+    const now = performance.now()
+    for (const { streams, since } of known.values())
+      for (const open of [since, ...streams.values()]) open.heard = Math.min(now, open.heard + ms)
+  }
+
+  /** While this process stood still, as in a container that is paused, it took no batch: that accuses nobody either. */
+  function forgiveStandstill(): void {
+    const late = performance.now() - tickedAt - everyMs
+    if (late <= everyMs) return
+    forgive(late)
+    tickedAt = performance.now()
   }
 
   /** The streams of a source that has just promised, or that this process sees for the first time. */
@@ -125,6 +137,7 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
   }
 
   function judge(promised: ReadonlyMap<string, number>): void {
+    forgiveStandstill()
     const now = performance.now()
     const before = silences
     silences = new Map()
@@ -155,13 +168,15 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
   }
   // A look may take longer than the time between two, as when the database does not answer.
   const lookAgain = () => {
+    forgiveStandstill()
+    tickedAt = performance.now()
     if (isTicked) return
     isTicked = true
     void look().then(() => {
       isTicked = false
     })
   }
-  const timer = setInterval(lookAgain, Math.min(SELDOM_MS, Math.max(OFTEN_MS, graceMs)))
+  const timer = setInterval(lookAgain, everyMs)
   timer.unref()
   lookAgain()
   return {

@@ -48,6 +48,8 @@ test('a source is silent when nothing comes for longer than it promised, until i
 
   // On a slow machine others may be silent before they have said anything.
   await expect.poll(async () => (await silent()).toSorted()).toEqual(['mute', 'stopped'])
+  // The second stream was heard later than the first.
+  await expect.poll(async () => (await told()).get('stopped')?.silence?.streams).toBe(2)
   const sources = await told()
   expect(sources.get('stopped')).toMatchObject({ heartbeat: 1, silence: { streams: 2 } })
   expect(sources.get('mute')).toMatchObject({ heartbeat: 1, silence: { streams: 0 } })

@@ -54,6 +54,11 @@ test('who could not be heard while the database was down is not silent', async (
   await watch.look()
   expect(silentOf(watch)).toEqual([])
 
+  // Nor while the process stood still.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_750)
+  await watch.look()
+  expect(silentOf(watch)).toEqual([])
+
   // It is silent once it has not been heard for as long as it promised.
   await vi.waitUntil(() => silentOf(watch).length > 0, { timeout: 20_000 })
   expect(silentOf(watch)).toEqual(['shop'])

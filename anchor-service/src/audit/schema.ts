@@ -191,7 +191,7 @@ const LINES = `
       -- From version 18 on these have functions of their own, which do the same.
       case amproc::text when 'hashbool' then 'hashchar' when 'hashbytea' then 'hashvarlena' when 'timestamptz_hash' then 'timestamp_hash' else amproc::text end)
     from pg_amproc p join pg_opfamily f on f.oid = amprocfamily join pg_am m on m.oid = opfmethod
-    where p.oid < 16384 and amname in ('btree', 'hash') and amprocnum = 1 and amproclefttype in (select oid from types) and amprocrighttype in (select oid from types)
+    where p.oid < 16384 and amname in ('btree', 'hash') and (amprocnum = 1 or (amprocnum = 2 and amname = 'btree')) and amproclefttype in (select oid from types) and amprocrighttype in (select oid from types)
     union all
     select format('member %s of %s: %s', amopstrategy, amname, amopopr::regoperator)
     from pg_amop p join pg_opfamily f on f.oid = amopfamily join pg_am m on m.oid = opfmethod

@@ -528,6 +528,10 @@ export const SCHEMA: readonly [what: string, sql: string][] = [
     `update pg_amproc set amproc = 'bttext_pattern_cmp'::regproc where amproc = 'bttextcmp'::regproc`,
   ],
   [
+    'how PostgreSQL sorts given the function of another',
+    `update pg_amproc set amproc = 'btint4sortsupport'::regproc where amproc = 'btint8sortsupport'::regproc`,
+  ],
+  [
     'how a type of PostgreSQL’s is printed replaced',
     `create function public.whole(numeric) returns cstring language internal immutable as 'numeric_out';
      update pg_type set typoutput = 'public.whole'::regproc where oid = 'numeric'::regtype`,

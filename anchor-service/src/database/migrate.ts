@@ -35,7 +35,7 @@ export type MigrationReport = {
  * @param patienceMs how long another process that migrates is waited for. Default 60,000
  * @throws StartError, and changes nothing, if no database can be reached, it is too old or in an encoding that cannot hold events, a
  * pooler gives each transaction another session, another process migrates for too long, another program or a newer version made the
- * schema, or a version with a different file of the same name
+ * schema, or a version with a different file of the same name, or it is not as its migrations have left it
  */
 export async function migrate(databaseUrl: string, patienceMs = PATIENCE_MS): Promise<MigrationReport> {
   try {
@@ -169,7 +169,10 @@ async function readPending(client: pg.Client): Promise<Migration[]> {
   return migrations.filter(({ name }) => !done.has(name))
 }
 
-/** @returns the names of what it applied */
+/**
+ * @returns the names of what it applied
+ * @throws StartError if the schema is not as those that it lists have left it, as where rows of that list were lost
+ */
 async function applyMigrations(client: pg.Client, pending: readonly Migration[]): Promise<string[]> {
   await client.query(`
     create schema if not exists killick;
@@ -177,7 +180,13 @@ async function applyMigrations(client: pg.Client, pending: readonly Migration[])
     create table if not exists migrations (
       name text primary key, checksum text not null);`)
   for (const { name, sql, checksum } of pending) {
-    await client.query(sql)
+    await client.query(sql).catch((error: Error & { code?: string }) => {
+      // 42: something is there already, or is missing.
+      if (!error.code?.startsWith('42') || error.code === '42501') throw error
+      throw new StartError(
+        `The schema "killick" is not as the migrations that it lists have left it: ${name} cannot be applied: ${error.message}. Nothing was changed. Restore a whole backup.`,
+      )
+    })
     await client.query('insert into migrations (name, checksum) values ($1, $2)', [name, checksum])
   }
   return pending.map(({ name }) => name)

@@ -124,6 +124,12 @@ describe('migrations', () => {
     await migrate(newer)
     await queryAsOwner(newer, "insert into killick.migrations (name, checksum) values ('9999_later.sql', 'x')")
     await expect(migrate(newer)).rejects.toThrow(/newer version \(9999_later\.sql\)/)
+    await queryAsOwner(newer, 'set session_replication_role = replica; delete from killick.migrations')
+    const error = await migrate(newer).catch((error) => error)
+    expect([error.name, error.message]).toEqual([
+      'StartError',
+      expect.stringMatching(/list.* 0001_ledger\.sql cannot be applied: .* already exists.*\. Nothing was changed\./),
+    ])
 
     const edited = await createDatabase()
     await queryAsOwner(edited, 'create schema killick')

@@ -31,15 +31,19 @@ function redactText(text: string, names: readonly string[], redaction: Redaction
   if (value === null) return text
   const rules = withoutPaths(redaction)
   const isWhole = membersOf(value) === membersIn(text)
-  try {
+  const place = pointerTo(names, redaction)
+  const lookInto = (each: JsonValue) => {
     const inside: Removal[] = []
-    // Of members of one name the last one is what is parsed, and another may be what must not be said.
-    const looked = isWhole ? value : (JSON.parse(unfolded(text)) as JsonValue)
     // A text in it may be JSON as well: a tool that echoes a body has that in its result, and its result in a text.
-    const found = rules.redactValue(redactJsonTexts(looked, names, rules, inside))
-    const place = pointerTo(names, redaction)
+    const found = rules.redactValue(redactJsonTexts(each, names, rules, inside))
     const all = [...inside, ...found.removals.map(({ path, rule }) => ({ path: `${place}${path}`, rule }))]
-    const [first] = all
+    return { value: found.value, all, first: all[0] }
+  }
+  try {
+    const found = lookInto(value)
+    const { all } = found
+    // Of members of one name the last one is what is parsed, and another may be what must not be said. All of them are nested deeper.
+    const first = found.first ?? (isWhole ? undefined : lookInto(parse(unfolded(text))).first)
     if (first === undefined) return text
     if (!isWhole || !hasExactNumbers(text)) {
       removals.push({ path: place, rule: first.rule })

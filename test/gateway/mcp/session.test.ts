@@ -1,5 +1,7 @@
+import { compileRedaction, type Removal } from '@killick/sdk/kit'
 import { expect, test } from 'vitest'
 import { endOf } from '../../../gateway/src/mcp/methods.ts'
+import { redactJsonTexts } from '../../../gateway/src/sessions/json-texts.ts'
 import { actions, begin, find, told, world } from './support.ts'
 
 test('intents before the server sees them, results after, with who and what', async () => {
@@ -103,6 +105,7 @@ test('what is large is a hash, and what is secret is removed before it is signed
     odd: [
       '{"a":1,"a":2,"pin":1}',
       '{"a":[1,{"pin":8,"":[]},2],"a":{"b":"{"}}',
+      `{"a":1,"a":${'{"b":'.repeat(30)}1${'}'.repeat(30)},"pin":1}`,
       ...['12345678901234567890', '1e400', '1e-400', '0.00e7'].map((n) => `[{"n":${n},"pin":1}]`),
       '{"":{"a":"\\":"},"pin":1.0}',
     ],
@@ -125,7 +128,7 @@ test('what is large is a hash, and what is secret is removed before it is signed
   expect(echo.mcp.message).toEqual({ bytes: expect.any(Number) })
   expect(find(events, 'mcp.tools.call')[3].args.odd).toEqual(odd)
   expect(find(events, 'mcp.tools.call')[4].args.odd).toEqual([
-    ...Array.from({ length: 5 }, () => '[redacted:secret]'),
+    ...Array.from({ length: 6 }, () => '[redacted:secret]'),
     '[{"n":0,"pin":"[redacted:secret]"}]',
     '{"":{"a":"\\":"},"pin":"[redacted:secret]"}',
   ])
@@ -139,6 +142,13 @@ test('what is large is a hash, and what is secret is removed before it is signed
   const all = JSON.stringify(events.map(told))
   expect(all).not.toMatch(/hunter[234]|DE123456|abcdefgh|4711/)
   expect(it.seen().join()).toContain('hunter4')
+})
+
+test('a text of which another member takes the place of a very deep one stays as it is', () => {
+  const removals: Removal[] = []
+  const text = `{"a":${'['.repeat(50_000)}${']'.repeat(50_000)},"a":1}`
+  expect(redactJsonTexts(text, ['args'], compileRedaction([{ name: 'pin', keys: ['pin'] }]), removals)).toBe(text)
+  expect(removals).toEqual([])
 })
 
 test('what the server asks the client is recorded before the client sees it', async () => {

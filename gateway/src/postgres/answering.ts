@@ -53,6 +53,8 @@ export class Answering {
   #copyIn: CopyMeter | null = null
   /** What was asked for last: data that comes before the server asks for any is for this. */
   #latest: Work | null = null
+  /** Syncs since then, or since data of it have ended. */
+  #syncs = 0
   #copyOut: CopyMeter | null = null
 
   constructor(names: PreparedNames, ends: AnsweringEnds) {
@@ -83,6 +85,12 @@ export class Answering {
   /** The client has asked for this; it is sent once it may be. */
   asked(work: Work): void {
     this.#latest = work
+    this.#syncs = 0
+  }
+
+  /** The client has asked for a sync, which the server ignores where it waits for data. */
+  syncAsked(): void {
+    this.#syncs += 1
   }
 
   /** The client's message was sent. */
@@ -120,7 +128,11 @@ export class Answering {
 
   copyInEnds(): void {
     const meter = this.#copyIn ?? this.#early()
-    if (meter !== null) meter.isEnded = true
+    if (meter !== null) {
+      meter.isEnded = true
+      meter.syncs = this.#syncs
+      this.#syncs = 0
+    }
     this.#copyIn = null
   }
 
@@ -235,8 +247,7 @@ export class Answering {
       if (effect?.transaction !== undefined) this.#ends.transactionEnded(false)
       return
     }
-    const { length } = work.statement?.effects ?? []
-    this.#ends.succeeded(work.effects.slice(i, i + 1 < length ? i + 1 : undefined))
+    this.#ends.succeeded(effectsOfResult(work, i))
     if (transaction.state === 'committed') this.#ends.transactionEnded(true)
   }
 
@@ -282,6 +293,8 @@ export class Answering {
 
   #skip(op: Op): void {
     op.naming?.drop()
+    // Of a text behind something that failed there is no answer at all.
+    if (op.kind === 'query' || op.kind === 'function') this.#ends.segmentsEnded(1, true)
     if (op.work === null) return
     for (const naming of op.work.prepares.values()) this.#names.statements.drop(naming)
     // A step of it has failed: that is its end.
@@ -325,21 +338,29 @@ export class Answering {
     const meter = early ?? new CopyMeter(type === COPY_IN ? 'in' : type === COPY_OUT ? 'out' : 'both')
     op.work?.copies.push(meter)
     if (type !== COPY_IN) this.#copyOut = meter
-    // What the client has sent behind the end of its data the server looks at as ever.
-    if (type === COPY_OUT || meter.isEnded) return
-    this.#copyIn = meter
-    // Syncs that came before the data are ignored. Of anything else the server says that it has no place there.
-    const behind = this.#ops.slice(1)
-    if (op.kind === 'query' ? behind.length > 0 : behind.some(({ kind }) => kind !== 'sync'))
+    if (type === COPY_OUT) return
+    if (!meter.isEnded) this.#copyIn = meter
+    // Syncs that came before the end of the data are ignored. Of anything else the server says that it has no place there.
+    // What is behind that end it looks at as ever.
+    const behind = this.#ops.slice(1, meter.isEnded ? 1 + meter.syncs : undefined)
+    if (op.kind === 'query' && !meter.isEnded ? behind.length > 0 : behind.some(({ kind }) => kind !== 'sync'))
       return void this.#lost('data of COPY, while the client has asked for more')
-    this.#ops = [op]
-    this.#ends.segmentsEnded(behind.length, false)
+    this.#ops.splice(1, behind.length)
+    if (behind.length > 0) this.#ends.segmentsEnded(behind.length, false)
   }
 
   #lost(what: string): null {
     this.#ends.lost(`The server sent ${what}, and nothing was asked that it could be for.`)
     return null
   }
+}
+
+/** What one statement of a text does, with the prepared one that it executes. */
+function effectsOfResult({ statement, effects }: Work, i: number): readonly StatementEffect[] {
+  const own = statement?.effects ?? []
+  if (i === 0 && own.length <= 1) return effects
+  const at = effects.indexOf(own[i]!)
+  return at < 0 ? [] : effects.slice(at, i + 1 < own.length ? effects.indexOf(own[i + 1]!) : undefined)
 }
 
 /** A statement is complete, and with it the COPY that may be in it. */

@@ -153,6 +153,7 @@ export class Asking {
         this.#names.segment += 1
         // While the server takes data of COPY it ignores it.
         if (!this.#answering.isCopyingIn) this.#events.segmentEnds()
+        this.#answering.syncAsked()
         this.#lane.send(frame, this.#answering.isCopyingIn ? null : op('sync'))
         return true
       case FUNCTION:
@@ -347,10 +348,12 @@ export class Asking {
     const isDoubted = isOther || (name !== null && name !== '' && statement.doubts < this.#reading.doubts)
     if (!isDoubted && statement.effects.every(({ executes }) => executes === undefined)) return asked
     const why = new Set(asked.unknownWhy)
-    const effects = [...statement.effects]
+    const effects: StatementEffect[] = []
     // What nobody could look into may have given the name to something else since.
     if (isDoubted) why.add('prepared_name')
-    for (const { executes } of statement.effects) {
+    for (const effect of statement.effects) {
+      const { executes } = effect
+      effects.push(effect)
       if (executes === undefined) continue
       const prepared = this.#names.statement(nameOf(Buffer.from(executes)))
       if (prepared === UNCERTAIN) return UNCERTAIN

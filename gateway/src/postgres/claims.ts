@@ -32,7 +32,10 @@ export function claimsAfter(claims: SessionClaims, effect: StatementEffect): Ses
       return claims.marks.length === 0 ? claims : marked(claims, savepoint ?? '')
     case 'release': {
       const at = markOf(claims, savepoint)
-      return at > 0 ? { ...claims, marks: claims.marks.slice(0, at) } : claims
+      const { length } = claims.marks
+      if (length === 0 || (at === 0 && length > MAX_MARKS)) return claims
+      // One of before anything was said takes all with it that are remembered; their names may be those of older ones.
+      return { ...claims, marks: claims.marks.slice(0, Math.max(1, at)) }
     }
     case 'rollback_to': {
       const at = markOf(claims, savepoint)

@@ -8,6 +8,8 @@ export class CopyMeter {
   #bytes = 0
   /** The client has said that this was all. */
   isEnded = false
+  /** Syncs that came before it had, where all of it came before the server asked for it. */
+  syncs = 0
   /** The server has said that the COPY is complete: all of its data has passed. */
   isWhole = false
 

@@ -48,6 +48,8 @@ export class PostgresEvents {
   #asked = 0
   /** Whether the transaction has failed, as far as the server has said, and nothing that was asked for since ends that. */
   #isFailed = false
+  /** Whether something that ends that was asked for in the segment that goes on. */
+  #endsFailure = false
   /** For each end of a segment that the server has not answered: how much was asked for by then. */
   #segments: number[] = []
 
@@ -75,7 +77,8 @@ export class PostgresEvents {
 
   /** The first packet sets something. */
   begins(name: string, value: string): void {
-    if (name === 'killick.actor' || name === 'killick.reason') this.#held = saying(this.#held, { name, value })
+    if (name === 'killick.actor' || name === 'killick.reason')
+      this.#held = committed(saying(this.#held, { name, value }))
     this.settled()
   }
 
@@ -88,12 +91,15 @@ export class PostgresEvents {
       // COMMIT of what has failed is ROLLBACK.
       const isUndone = this.#isFailed && (effect.transaction === 'commit' || effect.transaction === 'prepare')
       claims = isUndone ? rolledBack(claims) : claimsAfter(claims, effect)
-      if (effect.transaction !== undefined && ENDS_FAILURE.has(effect.transaction)) this.#isFailed = false
+      if (effect.transaction === undefined || !ENDS_FAILURE.has(effect.transaction)) continue
+      this.#isFailed = false
+      this.#endsFailure = true
     }
     if (claims === before) return () => {}
     this.#asked += 1
     const pending = { number: this.#asked, effects }
-    this.#pending.push(pending)
+    // Where no other segment has answers to come, they come together, and the first of them stands for all: a client need not sync.
+    if (this.#segments.length > 0 || this.#pending.length === 0) this.#pending.push(pending)
     this.#expect(claims)
     return () => {
       this.#pending = this.#pending.filter((each) => each !== pending)
@@ -105,6 +111,7 @@ export class PostgresEvents {
   /** What the session asks for next is looked at though something before it has failed. */
   segmentEnds(): void {
     this.#segments.push(this.#asked)
+    this.#endsFailure = false
   }
 
   /** Whether what becomes of these depends on answers that have not come yet: whether something has failed, before a COMMIT of what was said. */
@@ -131,7 +138,7 @@ export class PostgresEvents {
 
   /** Segments have their answers: what failed in them, or was undone, is not said. */
   segmentsEnded(count: number, isFailed: boolean): void {
-    this.#isFailed = isFailed
+    this.#isFailed = isFailed && !this.#endsFailure
     const answered = this.#segments.splice(0, count).at(-1) ?? 0
     if (this.#pending.length === 0) return
     this.#pending = this.#pending.filter(({ number }) => number > answered)

@@ -45,8 +45,7 @@ export type SessionParts = {
 /** Who has ended a session. */
 export type EndedBy = 'client' | 'server' | 'relay'
 
-const [PASSWORD, COPY_DATA, PARAMETER, KEY, ERROR, AUTHENTICATION, TERMINATE] = [...'pdSKERX'].map(letter) as [
-  number,
+const [PASSWORD, PARAMETER, KEY, ERROR, AUTHENTICATION, TERMINATE] = [...'pSKERX'].map(letter) as [
   number,
   number,
   number,
@@ -74,8 +73,8 @@ export class PostgresSession {
   readonly #fromServer: ServerFrameReader
   #stage: 'authentication' | 'open' | 'ended' = 'authentication'
   #start: Promise<Durable | null> = Promise.resolve(null)
-  /** Messages that wait for answers which say what the names in them stand for. */
-  #backlog: { type: number; frame: Buffer; data?: Buffer }[] = []
+  /** Takes messages that wait for answers which say what the names in them stand for, or who asks. False: it waits on. */
+  #backlog: (() => boolean)[] = []
   /** What the server says while the session's start is not durable. */
   #heldBack: Buffer[] | null = null
   #isLaneOpen = true
@@ -111,7 +110,11 @@ export class PostgresSession {
     this.#lane = new Lane({
       write: (bytes) => writeAll(server, bytes, parts.hold),
       hold: (bytes) => parts.hold(bytes, true),
-      sent: (op) => this.#answering.sent(op),
+      sent: (op) => {
+        this.#answering.sent(op)
+        // What the server skips has no answer that could let go on what waits for it.
+        if (this.#backlog.length > 0) queueMicrotask(() => this.#takeBacklog())
+      },
       flow: (isOpen) => {
         this.#isLaneOpen = isOpen
         this.#flow()
@@ -125,7 +128,7 @@ export class PostgresSession {
       {
         message: (type, frame) => this.#asked(type, frame),
         copyData: (piece, data) => this.#copied(piece, data),
-        skipped: (type, bytes, why) => this.#asking.skipped(type, bytes, why),
+        skipped: (type, bytes, why) => this.#skipped(type, bytes, why),
         invalid: (why) => this.#end('relay', { code: 'postgres_message_invalid', why }),
         hold: (bytes) => parts.hold(bytes),
       },
@@ -181,8 +184,17 @@ export class PostgresSession {
     if (this.#stage === 'authentication') this.#answersServer(type, frame)
     if (this.#stage !== 'open') return
     if (this.#backlog.length === 0 && this.#asking.take(type, frame)) return
-    this.#backlog.push({ type, frame })
+    this.#backlog.push(() => this.#asking.take(type, frame))
     this.#flow()
+  }
+
+  #skipped(type: number, bytes: number, why: 'size' | 'memory'): void {
+    const skip = () => {
+      this.#asking.skipped(type, bytes, why)
+      return true
+    }
+    if (this.#backlog.length > 0) this.#backlog.push(skip)
+    else skip()
   }
 
   #answersServer(type: number, frame: Buffer): void {
@@ -196,24 +208,20 @@ export class PostgresSession {
 
   #copied(piece: Buffer, data: Buffer): void {
     if (this.#stage !== 'open') this.#end('relay', NOT_AUTHENTICATED)
-    else if (this.#backlog.length > 0) this.#backlog.push({ type: COPY_DATA, frame: piece, data })
+    else if (this.#backlog.length > 0) this.#backlog.push(() => this.#passCopy(piece, data))
     else this.#passCopy(piece, data)
   }
 
-  #passCopy(piece: Buffer, data: Buffer): void {
+  #passCopy(piece: Buffer, data: Buffer): true {
     this.#answering.copyInData(data)
     this.#lane.send(piece, null)
+    return true
   }
 
   #takeBacklog(): void {
     this.#lane.collect(() => {
       // An answer may have ended the session. What is not asked for any more has no intent.
-      while (this.#stage === 'open' && this.#backlog.length > 0) {
-        const { type, frame, data } = this.#backlog[0]!
-        if (data !== undefined) this.#passCopy(frame, data)
-        else if (!this.#asking.take(type, frame)) break
-        this.#backlog.shift()
-      }
+      while (this.#stage === 'open' && this.#backlog[0]?.()) this.#backlog.shift()
     })
     this.#flow()
     this.#asksNoMore()

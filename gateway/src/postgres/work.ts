@@ -31,7 +31,7 @@ export type ObservedRead = {
 export type Work = {
   readonly action: 'statement' | 'function'
   readonly statement: SqlText | null
-  /** What its statements do, and behind that what the prepared ones do that they execute. Empty: it goes on with what an earlier one has begun. */
+  /** What its statements do, each before the prepared one that it executes. Empty: it goes on with what an earlier one has begun. */
   readonly effects: readonly StatementEffect[]
   /** Who asked for it: by the time of its outcome the session may have said something else. */
   readonly who: Who

@@ -245,9 +245,19 @@ test('a message that is too long is refused, and what comes behind it is not tou
     await expect(client.query('insert into t values ($1)', [long])).rejects.toMatchObject(refused)
     await client.query('insert into t values ($1)', ['short'])
   })
+  // Nor what waits for answers before it.
+  const raw = await loggedIn(it)
+  const texts = ["set killick.actor = 'ada'", 'select 1', `select ${'x'.repeat(10_000)}`, 'select 2']
+  raw.socket.write(Buffer.concat(texts.map((text) => message('Q', text))))
+  const answers: string[] = []
+  for (const _ of texts) answers.push((await raw.until('Z')).types)
+  expect(answers).toEqual(['CZ', 'TDCZ', 'EZ', 'TDCZ'])
+  raw.socket.end(message('X'))
+  await raw.ended()
   expect(await rowsOf(it, 'select note from t')).toEqual(['short'])
   const events = (await it.events()).map(seen)
   expect(events.filter(({ outcome }) => outcome === 'denied').map(({ known }) => known.code)).toEqual([
+    'postgres_statement_too_large',
     'postgres_statement_too_large',
     'postgres_statement_too_large',
   ])

@@ -38,6 +38,8 @@ const TAKEN_BACK = [
   ...['release a', 'rollback to a', "set local killick.actor = 'kim'", 'release a', 'commit and chain', 'commit'],
   ...["begin; set killick.actor = 'eve'; commit; begin; set killick.actor = 'joe'; rollback", 'reset killick.actor'],
   ...["set local killick.actor = 'bob'", "begin; savepoint a; set killick.actor = 'kim'; release a; commit"],
+  ...["begin; savepoint b; savepoint a; set local killick.actor = 'bob'", 'savepoint b', 'release a', 'rollback to b'],
+  ...["commit; prepare p as select set_config('killick.actor', 'eve', false)", 'begin; execute p; rollback'],
 ]
 /** By their numbers. */
 const held = new Map<number, string | undefined>()

@@ -108,6 +108,52 @@ test('DISCARD ALL is committed by itself, also where what follows before the syn
   ])
 })
 
+test('in pipelines who asks waits for no answer that does not come, and is who the server has', async () => {
+  await it.events()
+  await it.start()
+  await queryAsOwner(it.direct, 'create table copied (n int)')
+  const raw = await loggedIn(it)
+  const begun = async () => {
+    raw.socket.write(message('Q', "rollback; begin; set local killick.actor = 'ada'"))
+    await raw.until('Z')
+  }
+  const [sync, flush] = [message('S'), message('H')]
+  const asked = async (...messages: Buffer[]) => {
+    raw.socket.write(Buffer.concat(messages))
+    return (await raw.until('Z')).types
+  }
+  // A text before the sync behind what has failed is not looked at.
+  for (const [i, skipped] of [message('Q', 'select 5'), message('F', Buffer.from([0, 0, 4, 223]), 0, 0, 0)].entries()) {
+    await begun()
+    expect(await asked(execution('select 1/0'), skipped, sync, execution('commit'), sync)).toBe('1EZ')
+    expect((await raw.until('Z')).types).toBe('12CZ')
+    await begun()
+    raw.socket.write(Buffer.concat([execution('select 1/0'), flush]))
+    await raw.until('E')
+    const said = i === 0 ? message('Q', "set local killick.actor = 'bob'") : skipped
+    expect(await asked(said, execution('rollback'), sync, execution('select 6'), sync)).toBe('Z')
+    expect((await raw.until('Z')).types).toBe('EZ')
+  }
+  // What ends a failure is asked for before the server has told of it.
+  await begun()
+  const again = ['rollback', 'begin', "set killick.actor = 'kim'", 'commit', 'select 7'].map(execution)
+  expect(await asked(execution('select 1/0'), sync, ...again, sync)).toBe('1EZ')
+  expect((await raw.until('Z')).types).toBe('12C12C12C12C12DCZ')
+  // The server ignores a sync before the end of the data that it waits for.
+  await begun()
+  const copy = [execution('copy copied from stdin'), sync, message('d', Buffer.from('1\n')), message('c'), sync]
+  expect(await asked(execution("set local killick.actor = 'bob'"), ...copy)).toBe('12C12GCZ')
+  expect(await asked(execution('select 8'), sync, execution('commit'), sync)).toBe('12DCZ')
+  expect((await raw.until('Z')).types).toBe('12CZ')
+  raw.socket.end(message('X'))
+  await raw.ended()
+  const told = executed(await it.events())
+  const of = (text: string) => told.find(({ intent }) => intent.statement === text)!
+  expect(of('select 7').intent.context.claimedActor?.id).toBe('kim')
+  expect(of('select 8').intent.context.claimedActor.id).toBe('bob')
+  expect(of('select 8').end.tag).toBe('SELECT 1')
+})
+
 test('the session ends while the server commits: what became of the transaction is not known', async () => {
   await queryAsOwner(
     it.direct,

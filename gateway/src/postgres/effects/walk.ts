@@ -125,10 +125,10 @@ export function constantOf(value: unknown): string | null {
   return node?.A_Const?.sval === undefined ? null : (node.A_Const.sval.sval ?? '')
 }
 
-/** Whether it is a constant that PostgreSQL takes for true. */
 /** Settings that one statement sets beside its first. */
 const MAX_SETS = 10
 
+/** Whether it is a constant that PostgreSQL takes for true. */
 function isTrue(value: unknown): boolean {
   const node = value as { A_Const?: { boolval?: { boolval?: boolean } }; TypeCast?: { arg: unknown } } | undefined
   if (node?.TypeCast !== undefined) return isTrue(node.TypeCast.arg)

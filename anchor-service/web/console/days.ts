@@ -2,6 +2,7 @@
 import { parseTime } from '@killick/sdk/verify'
 
 const DAY_MS = 86_400_000
+const YEAR_10000 = Date.UTC(10_000, 0)
 
 export const isDay = (text: string): boolean => /^\d{4}-\d\d-\d\d$/.test(text)
 
@@ -21,7 +22,10 @@ export function presets(now: number): Record<string, Span> {
   }
 }
 
-/** What is asked of the service, with `to` exclusive: a day by itself is the whole day. Faults go by the name of their field. */
+/**
+ * What is asked of the service, with `to` exclusive: a day by itself is the whole day. An end behind the year 9999 is none: no event is
+ * later, and the service takes no such time. Faults go by the name of their field.
+ */
 export function timesOf({ from = '', to = '' }: Partial<Span>): {
   times: Partial<Span>
   faults: Map<keyof Span, string>
@@ -31,14 +35,18 @@ export function timesOf({ from = '', to = '' }: Partial<Span>): {
     if (typed === '') return undefined
     // Nobody types seconds.
     const time = parseTime(isDay(typed) ? `${typed}T00:00:00Z` : typed.replace(/^(\S{10}[Tt]\d\d:\d\d)(?!:)/, '$1:00'))
-    if (time === null) faults.set(name, 'A day such as 2026-11-23, or a time such as 2026-11-23T09:30Z')
+    if (time === null || (name === 'from' && time >= YEAR_10000))
+      faults.set(name, 'A day such as 2026-11-23, or a time such as 2026-11-23T09:30Z')
     return time === null ? undefined : isDay(typed) && name === 'to' ? time + DAY_MS : time
   }
   const [begin, end] = [read('from', from.trim()), read('to', to.trim())]
   if (begin !== undefined && end !== undefined && begin >= end) faults.set('to', 'It ends before it begins.')
   const print = (time: number) => new Date(time).toISOString()
   return {
-    times: { ...(begin !== undefined && { from: print(begin) }), ...(end !== undefined && { to: print(end) }) },
+    times: {
+      ...(begin !== undefined && { from: print(begin) }),
+      ...(end !== undefined && end < YEAR_10000 && { to: print(end) }),
+    },
     faults,
   }
 }

@@ -7,6 +7,7 @@ import { err, text } from './terminal.ts'
 
 const TEXTS = ['action', 'actor', 'target', 'outcome', 'tenant', 'source', 'stream'] as const
 const DAY_MS = 86_400_000
+const YEAR_10000 = Date.UTC(10_000, 0)
 
 /** The query, empty or beginning with `?`. White space around a value is nobody's id. @throws UsageError */
 export function queryOf(values: ValuesOf<typeof CONDITIONS>, more: Record<string, string> = {}): string {
@@ -20,7 +21,8 @@ export function queryOf(values: ValuesOf<typeof CONDITIONS>, more: Record<string
   sayName(query.get('action'))
   for (const name of ['from', 'to'] as const) {
     const text = values[name]
-    if (text !== undefined) query.set(name, timeOf(name, text.trim()))
+    const time = text === undefined ? null : timeOf(name, text.trim())
+    if (time !== null) query.set(name, time)
   }
   for (const [name, value] of Object.entries(more)) query.set(name, value)
   return query.size === 0 ? '' : `?${query}`
@@ -43,10 +45,14 @@ function sayIds(query: URLSearchParams): void {
   }
 }
 
-/** A day is whole: `from` means its start, `to` its end, which is the start of the next. */
-function timeOf(name: 'from' | 'to', text: string): string {
+/** A day is whole: `from` means its start, `to` its end, which is the start of the next. Null: an end behind every time that there is. */
+function timeOf(name: 'from' | 'to', text: string): string | null {
   const isDay = /^\d{4}-\d\d-\d\d$/.test(text)
   const time = parseTime(isDay ? `${text}T00:00:00Z` : text)
   if (time === null) throw new UsageError(`--${name} is not a time such as 2027-01-31 or 2027-01-31T12:00:00Z: ${text}`)
-  return printTime(time + (isDay && name === 'to' ? DAY_MS : 0))!
+  const end = time + (isDay && name === 'to' ? DAY_MS : 0)
+  // No event is of a later year, and no such year can be printed as a time.
+  if (end < YEAR_10000) return printTime(end)
+  if (name === 'from') throw new UsageError(`--from is behind the year 9999: ${text}`)
+  return null
 }

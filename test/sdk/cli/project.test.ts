@@ -389,6 +389,8 @@ describe('in a project', () => {
     const today = new Date().toISOString().slice(0, 10)
     expect(await found('--from', today, '--to', today, '--action', 'invoice.*')).toHaveLength(3)
     expect(await found('--to', '2020-01-01')).toEqual([])
+    // As people write what has no end. The day behind it is of a year that no time can be printed in.
+    expect(await found('--to', '9999-12-31', '--action', 'invoice.*')).toEqual(ids.toReversed())
     const part = await run('search', '--source', source, '--limit', '2')
     expect(part).toMatchObject({ code: 0, err: 'These are the newest 2; there are more: --limit lists them.\n' })
     expect(await run('search', '--from', 'yesterday')).toMatchObject({

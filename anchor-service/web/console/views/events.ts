@@ -43,7 +43,8 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
   const { times, faults } = timesOf(Object.fromEntries(terms))
   const asking = form(terms, withOwn, faults)
   if (faults.size > 0) return view('Events', asking)
-  const asked = new URLSearchParams({ ...Object.fromEntries(terms), ...times, ...(!withOwn && { own: 'false' }) })
+  const { from: _from, to: _to, ...others } = Object.fromEntries(terms)
+  const asked = new URLSearchParams({ ...others, ...times, ...(!withOwn && { own: 'false' }) })
   let first: Page
   try {
     first = await api<Page>(`/v1/events?${asked}`)

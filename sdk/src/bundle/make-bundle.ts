@@ -214,7 +214,8 @@ function chosen(
     const behind = own.find((anchor) => anchor.size > last)
     const between = own.filter((anchor) => anchor.size > first && anchor.size <= last)
     const step = Math.ceil(between.length / ANCHORS_BETWEEN)
-    const some = between.filter((anchor, i) => i % step === 0 || needed.includes(anchor))
+    // Counted from the newest: where nothing is anchored behind the last entry, it is the one that covers the most.
+    const some = between.filter((anchor, i) => (between.length - 1 - i) % step === 0 || needed.includes(anchor))
     return [...new Set([before, ...some, behind])].filter((anchor) => anchor !== undefined)
   })
   return picked.sort((a, b) => a.size - b.size)

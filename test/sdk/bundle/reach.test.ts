@@ -245,6 +245,16 @@ describe('a ledger that is anchored in two logs, in one of them late', () => {
     expect(manifest.scope).toMatchObject({ to: late!.size })
   })
 
+  test('a maker who takes some of many anchors takes the newest', async () => {
+    const reader = {
+      ...openLedger(openApi(service.url, READER), service.url),
+      anchors: async () => [...Array.from({ length: 65 }, () => early!), late!].map((each) => parsed(plain(each))),
+    }
+    const { manifest } = await planBundle(reader, { kind: 'source', source: SOURCE }, Date.now())
+    expect(manifest.anchors.at(-1)).toMatchObject({ size: late!.size })
+    expect(manifest.anchors.length).toBeLessThan(40)
+  })
+
   test('a maker takes of each what shows how far it reaches, and then it is complete', async () => {
     const api = openApi(service.url, READER)
     const open = openLedger(api, service.url)

@@ -169,6 +169,8 @@ test('what is refused, or lapses, or is held, erases nothing', async () => {
     expect((await call(service.url, `/v1/proposals/${lapsed}`)).json.state).toBe('lapsed')
     for (const what of ['confirm', 'refuse'] as const)
       expect((await decide(lapsed!, what, BEN)).json).toMatchObject({ code: 'proposal_ended', state: 'lapsed' })
+    // Nor does looking first say that it would go.
+    expect((await decide(lapsed!, 'confirm', BEN, { dryRun: true })).json).toMatchObject({ code: 'proposal_ended' })
     expect(await listedBy('lapsed')).toContain(lapsed)
     expect(await listedBy('waiting')).toEqual([])
   } finally {

@@ -48,7 +48,7 @@ export type SecondPerson = {
   proposePolicy(policy: Omit<RetentionPolicy, 'version'>, by: string): Promise<StoredProposal | StoredPolicy>
   /** Proposes the end of a policy. @throws Refusal retention_not_found */
   proposeEnd(policy: string, by: string): Promise<StoredProposal>
-  /** What a proposed erasure would do now; null for a policy. @throws Refusal proposal_not_found | proposal_altered */
+  /** What a proposed erasure would do now; null for a policy. @throws Refusal proposal_not_found | proposal_ended | proposal_altered */
   preview(id: string): Promise<DryRun | null>
   /**
    * Confirms a proposal of somebody else, and begins to carry it out. Sent again by the same person, it is made once.
@@ -194,7 +194,9 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
       return propose({ id: randomUUID(), proposes: retentionEndFields(policy, version) }, by)
     },
     async preview(id) {
-      const { said, list } = await read(await found(id))
+      const proposal = await found(id)
+      const { said, list } = await read(proposal)
+      refuseEnded({ ...proposal, expires: said.expires })
       return said.proposes.action === 'erasure.order' ? erasing.preview(list) : null
     },
     async confirm(id, by) {

@@ -41,6 +41,17 @@ export type RouteMatch = {
   readonly also: readonly string[]
 }
 
+/**
+ * How servers look up a path; what `record: false` leaves out goes by the first. To Fastify and Hono `/HEALTH` is not `/health` but `/:tenant`, and
+ * to Fastify a slash at the end is one with nothing behind it: `/users/` is `/users/:id`, `/files/` is `/files/*`.
+ */
+const TABLES = [
+  { caseSensitive: false, ignoreTrailingSlash: true },
+  { caseSensitive: false, ignoreTrailingSlash: false },
+  { caseSensitive: true, ignoreTrailingSlash: true },
+  { caseSensitive: true, ignoreTrailingSlash: false },
+] as const
+
 /** Finds the route of a request. */
 export type Router = (method: string, target: string, overrides: readonly string[]) => RouteMatch
 
@@ -61,9 +72,10 @@ export function makeRouter(
   recordsUnmatched: boolean,
   fault: (i: number, why: string) => void,
 ): Router {
-  const router = findMyWay({ caseSensitive: false, ignoreTrailingSlash: true, maxParamLength: 16_384 })
-  const add = (methods: readonly string[], path: string, route: HttpRoute) =>
-    router.on(methods as HTTPMethod[], path, () => {}, route)
+  const tables = TABLES.map((table) => findMyWay({ ...table, maxParamLength: 16_384 }))
+  const add = (methods: readonly string[], path: string, route: HttpRoute) => {
+    for (const table of tables) table.on(methods as HTTPMethod[], path, () => {}, route)
+  }
   for (const [i, route] of routes.entries()) {
     const parts = routeParts(route.route)
     if (parts === null) {
@@ -79,24 +91,25 @@ export function makeRouter(
   for (const route of routes) {
     const parts = routeParts(route.route)
     // Not where HEAD has a route of its own.
-    if (parts?.method === 'GET' && !router.hasRoute('HEAD', parts.path))
+    if (parts?.method === 'GET' && !tables[0]!.hasRoute('HEAD', parts.path))
       try {
         add(['HEAD'], parts.path, route)
       } catch {
         // Said above.
       }
   }
-  const find = (method: string, path: string) => {
-    const found = router.find(method as HTTPMethod, path)
-    return found === null ? null : { route: found.store as HttpRoute, params: found.params }
-  }
+  const find = (method: string, path: string) =>
+    tables.map((table) => {
+      const found = table.find(method as HTTPMethod, path)
+      return found === null ? null : { route: found.store as HttpRoute, params: found.params }
+    })
   return (method, target, overrides) => {
     const { raw, query, readings, odd } = readPath(target)
     const methods = [method, ...overrides]
     const [first] = readings
-    const plain = find(method, first!)
-    const others = methods.length * readings.length === 1 ? [] : methods.flatMap((m) => readings.map((r) => find(m, r)))
-    const recorded = [plain, ...others].filter((each) => each?.route.record === true)
+    const found = methods.flatMap((each) => readings.flatMap((reading) => find(each, reading)))
+    const plain = found[0]!
+    const recorded = found.filter((each) => each?.route.record === true)
     const match = recorded[0] ?? plain
     const isOdd = odd.length > 0
     const also = new Set(recorded.map((each) => each!.route.route))

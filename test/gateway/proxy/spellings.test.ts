@@ -51,6 +51,29 @@ test('no spelling of a recorded path slips past its route, and each goes on as i
   expect(passed).toEqual(SPELLINGS)
 })
 
+test('a path is tried as servers do that know case, slashes at the end, or a semicolon as the beginning of the query', async () => {
+  const it = await begin(upstream.url, {
+    routes: [
+      { route: 'POST /admin/users/:id', action: 'admin.user.update', target: { type: 'user', id: ':id' } },
+      { route: 'POST /a/files/*', action: 'file.write' },
+      { route: 'POST /health', record: false },
+      { route: 'POST /:tenant', action: 'tenant.write' },
+    ],
+    unmatched: 'pass',
+  })
+  const recorded = ['/admin/users/', '/a/files/', '/admin/users/7;/x', '/admin/users/7;a=b/../../c']
+  for (const path of [...recorded, '/HEALTH', '/health', '/admin/users'])
+    expect(await ask(it.url, path)).toContain('HTTP/1.1 200')
+  const intents = (await it.events()).filter(({ http }) => http.kind === 'intent')
+  expect(intents.map(({ action, metadata }) => `${action} ${metadata.path}`)).toEqual([
+    'admin.user.update /admin/users/',
+    'file.write /a/files/',
+    'admin.user.update /admin/users/7;/x',
+    'admin.user.update /admin/users/7;a=b/../../c',
+    'tenant.write /HEALTH',
+  ])
+})
+
 test('an odd path is recorded even where its plain reading is not, and refused where that is set', async () => {
   const it = await begin(upstream.url, { routes: [{ route: 'GET /files/*', record: false }] })
   for (const path of ['/files/a', '/files/a%2f..%2fb']) await fetch(`${it.url}${path}`)

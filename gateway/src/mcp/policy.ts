@@ -50,8 +50,8 @@ export function denialOf(policy: McpPolicy, name: JsonValue | undefined, args: J
     const values = valuesOf(args, argument)
     const isDenied =
       effect === 'deny'
-        ? values.some((value) => doesFit(value, fits))
-        : values.length === 0 || !values.every((value) => doesFit(value, fits))
+        ? values.some((value) => doesFit(value, fits) ?? true)
+        : values.length === 0 || !values.every((value) => doesFit(value, fits) ?? false)
     if (isDenied) return { rule, why: `The rule ${rule} denies this value of ${argument}.` }
   }
   return null
@@ -73,7 +73,7 @@ export function approvalOf(policy: McpPolicy, name: JsonValue | undefined, args:
     ({ effect, tools, argument, fits }) =>
       effect === 'approve' &&
       tools.some((pattern) => matchesName(pattern, name)) &&
-      valuesOf(args, argument).some((value) => doesFit(value, fits)),
+      valuesOf(args, argument).some((value) => doesFit(value, fits) ?? true),
   )
   return rule?.name ?? null
 }
@@ -96,15 +96,30 @@ function valuesAt(value: JsonValue, names: readonly string[]): JsonValue[] {
 function jsonIn(text: string): JsonValue {
   if (!/^\s*[[{]/.test(text)) return null
   try {
-    return JSON.parse(text) as JsonValue
+    return JSON.parse(withNumbersOnly(text)) as JsonValue
   } catch {
     return null
   }
 }
 
-function doesFit(value: JsonValue, fits: McpArgumentRule['fits']): boolean {
-  if ('matches' in fits) return fits.matches.test(typeof value === 'string' ? value : JSON.stringify(value))
-  return JSON.stringify(sorted(value)) === JSON.stringify(sorted(fits.equals))
+/** Python takes these three for numbers, and what stands beside them for what it is. */
+function withNumbersOnly(text: string): string {
+  if (!/NaN|Infinity/.test(text)) return text
+  let isQuoted = false
+  return text.replace(/\\.|"|-?(?:NaN|Infinity)/gs, (found) => {
+    if (found === '"') isQuoted = !isQuoted
+    return isQuoted || /["\\]/.test(found) ? found : 'null'
+  })
+}
+
+/** @returns null for what is nested too deep to be compared, as a text of JSON may be: it counts against the call */
+function doesFit(value: JsonValue, fits: McpArgumentRule['fits']): boolean | null {
+  try {
+    if ('matches' in fits) return fits.matches.test(typeof value === 'string' ? value : JSON.stringify(value))
+    return JSON.stringify(sorted(value)) === JSON.stringify(sorted(fits.equals))
+  } catch {
+    return null
+  }
 }
 
 function sorted(value: JsonValue): JsonValue {

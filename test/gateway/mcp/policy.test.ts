@@ -46,6 +46,12 @@ test('rules on arguments: what must fit, and what must not', () => {
   expect(rule('write_a', { paths: '["/tmp/a","/etc/b"]' })).toBe('tmp')
   expect(rule('write_a', { paths: ['/tmp/a'], Paths: ['/etc/b'] })).toBe('tmp')
   expect(rule('run', { options: '{"force":' })).toBe(null)
+  expect(rule('run', { options: '{"x":NaN,"y":[-Infinity,"\\"NaN"],"force":{"b":[2],"a":1}}' })).toBe('force')
+  expect(rule('write_a', { paths: '[NaN,"/etc/NaN"]' })).toBe('tmp')
+  // Deeper than anything can be compared: it counts against the call.
+  const deep = '['.repeat(50_000) + ']'.repeat(50_000)
+  expect(rule('run', { options: `{"force":${deep}}` })).toBe('force')
+  expect(rule('write_a', { paths: `[${deep}]` })).toBe('tmp')
 })
 
 test('a denied call is answered so that a model can read it, recorded, and not passed on', async () => {

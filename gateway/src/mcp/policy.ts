@@ -1,6 +1,7 @@
 // Which tool calls may reach the server, and which a person is asked about before.
 import { isObject, type JsonValue, unescapePointer } from '@killick/sdk/core'
 import { matchesName } from '../name-pattern.ts'
+import { withNumbersOnly } from '../sessions/json-texts.ts'
 import { folded } from './ambiguity.ts'
 
 /** Which calls of tools are denied. In patterns of tool names `*` stands for any text. */
@@ -100,16 +101,6 @@ function jsonIn(text: string): JsonValue {
   } catch {
     return null
   }
-}
-
-/** Python takes these three for numbers, and what stands beside them for what it is. */
-function withNumbersOnly(text: string): string {
-  if (!/NaN|Infinity/.test(text)) return text
-  let isQuoted = false
-  return text.replace(/\\.|"|-?(?:NaN|Infinity)/gs, (found) => {
-    if (found === '"') isQuoted = !isQuoted
-    return isQuoted || /["\\]/.test(found) ? found : 'null'
-  })
 }
 
 /** @returns null for what is nested too deep to be compared, as a text of JSON may be: it counts against the call */

@@ -26,9 +26,10 @@ export function redactJsonTexts(
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, looked(each, name)]))
 }
 
-function redactText(text: string, names: readonly string[], redaction: Redaction, removals: Removal[]): string {
+function redactText(given: string, names: readonly string[], redaction: Redaction, removals: Removal[]): string {
+  const text = withNumbersOnly(given)
   const value = parse(text)
-  if (value === null) return text
+  if (value === null) return given
   const rules = withoutPaths(redaction)
   const isWhole = membersOf(value) === membersIn(text)
   const place = pointerTo(names, redaction)
@@ -44,8 +45,8 @@ function redactText(text: string, names: readonly string[], redaction: Redaction
     const { all } = found
     // Of members of one name the last one is what is parsed, and another may be what must not be said. All of them are nested deeper.
     const first = found.first ?? (isWhole ? undefined : lookInto(parse(unfolded(text))).first)
-    if (first === undefined) return text
-    if (!isWhole || !hasExactNumbers(text)) {
+    if (first === undefined) return given
+    if (text !== given || !isWhole || !hasExactNumbers(text)) {
       removals.push({ path: place, rule: first.rule })
       return `[redacted:${first.rule}]`
     }
@@ -53,7 +54,7 @@ function redactText(text: string, names: readonly string[], redaction: Redaction
     return JSON.stringify(found.value)
   } catch (error) {
     if (!(error instanceof KitError)) throw error
-    return text
+    return given
   }
 }
 
@@ -80,6 +81,19 @@ function parse(text: string): JsonObject | JsonValue[] | null {
   } catch {
     return null
   }
+}
+
+/**
+ * A text of JSON with null in the place of three words that Python prints for numbers, and takes for such: it would else be none, whatever stands
+ * beside them.
+ */
+export function withNumbersOnly(text: string): string {
+  if (!isJsonText(text) || !/NaN|Infinity/.test(text)) return text
+  let isQuoted = false
+  return text.replace(/\\.|"|-?(?:NaN|Infinity)/gs, (found) => {
+    if (found === '"') isQuoted = !isQuoted
+    return isQuoted || /["\\]/.test(found) ? found : 'null'
+  })
 }
 
 /** Whether every number can be kept. */

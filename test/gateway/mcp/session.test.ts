@@ -104,6 +104,7 @@ test('what is large is a hash, and what is secret is removed before it is signed
   await session.call('echo', {
     odd: [
       '{"a":1,"a":2,"pin":1}',
+      '{"pin":1,"n":NaN}',
       '{"a":[1,{"pin":8,"":[]},2],"a":{"b":"{"}}',
       `{"a":1,"a":${'{"b":'.repeat(30)}1${'}'.repeat(30)},"pin":1}`,
       ...['12345678901234567890', '1e400', '1e-400', '0.00e7'].map((n) => `[{"n":${n},"pin":1}]`),
@@ -128,7 +129,7 @@ test('what is large is a hash, and what is secret is removed before it is signed
   expect(echo.mcp.message).toEqual({ bytes: expect.any(Number) })
   expect(find(events, 'mcp.tools.call')[3].args.odd).toEqual(odd)
   expect(find(events, 'mcp.tools.call')[4].args.odd).toEqual([
-    ...Array.from({ length: 6 }, () => '[redacted:secret]'),
+    ...Array.from({ length: 7 }, () => '[redacted:secret]'),
     '[{"n":0,"pin":"[redacted:secret]"}]',
     '{"":{"a":"\\":"},"pin":"[redacted:secret]"}',
   ])

@@ -40,7 +40,7 @@ const WAIT_MS = 300
 
 /**
  * The proof of an event, anchored if it becomes so within `waitMs`. A service that has answered once may restart meanwhile.
- * @throws KillickError, also the service's refusal
+ * @throws KillickError, also the service's refusal, and that it was away when the time was over
  */
 export async function fetchProof(api: Api, event: string, waitMs: number): Promise<Proof> {
   const until = performance.now() + waitMs
@@ -49,14 +49,16 @@ export async function fetchProof(api: Api, event: string, waitMs: number): Promi
     const bytes = await api.bytes(path, MAX_PROOF_BYTES)
     return reading(path, () => parseProof(bytes))
   }
-  let known: Proof | null = null
+  let hasAnswered = false
   for (;;) {
-    const document: Proof = await read().catch((error): Proof => {
-      if (known === null || !isOutage(error)) throw error
-      return known
-    })
-    if (document.anchors.length > 0 || performance.now() >= until) return document
-    known = document
+    try {
+      const document = await read()
+      if (document.anchors.length > 0 || performance.now() >= until) return document
+      hasAnswered = true
+    } catch (error) {
+      // Whether the event is anchored by the end, nobody saw.
+      if (!hasAnswered || !isOutage(error) || performance.now() >= until) throw error
+    }
     await sleep(WAIT_MS)
   }
 }

@@ -52,12 +52,20 @@ export const verify: Command = {
       return verifyBundleFile(place, { ...pins, confirmations }, values.json)
     }
     let known: OpenedInput | null = null
-    const look = (): Promise<OpenedInput> =>
-      openProofInput(place, values).catch((error): OpenedInput => {
+    /** Why the last look found nothing. */
+    let outage: unknown = null
+    const look = async (): Promise<OpenedInput> => {
+      try {
+        const input = await openProofInput(place, values)
+        outage = null
+        return input
+      } catch (error) {
         // A service that has answered once may restart while it is waited for.
         if (known === null || !isOutage(error)) throw error
+        outage = error
         return known
-      })
+      }
+    }
     for (;;) {
       // A pipe gives what it has only once; where nothing can change, only the chain is asked again.
       const input: OpenedInput = known === null || mayChange(place) ? await look() : known
@@ -69,9 +77,13 @@ export const verify: Command = {
       if (isBundle(bytes)) throw new UsageError(`${nameOf(place)} is a bundle, which has to be a file`)
       const proof = reading(nameOf(place), () => parseProof(bytes))
       const { verdict, backing } = await judge(proof, await openNodes(pins.rpcs))
-      if (isWorthWaiting(verdict, place, pins) && performance.now() < until) {
-        await sleep(WAIT_MS)
-        continue
+      if (isWorthWaiting(verdict, place, pins)) {
+        if (performance.now() < until) {
+          await sleep(WAIT_MS)
+          continue
+        }
+        // An anchor may have come since, and nobody saw.
+        if (outage !== null && verdict.missing.includes('anchor')) throw outage
       }
       const told = inWords(verdict)
       const read = unseal && told.event ? await unseal(told.event) : null

@@ -703,4 +703,22 @@ describe('in a project', () => {
     expect([fetched.code, verified.code, looks]).toEqual([0, 0, 6])
     expect((await killick(['verify', `${url}/p/x`, '--wait', '60'], { cwd })).code).toBe(3)
   })
+
+  test('of a service that stays away to the end of --wait nobody says that it has no anchor', async () => {
+    const proof = { ...json(file('proof.json')), anchors: [] }
+    const asked = new Set<string | undefined>()
+    const server = createServer(({ url }, response) => {
+      if (asked.has(url)) response.writeHead(503).end()
+      else response.end(JSON.stringify(proof))
+      asked.add(url)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const runs = await Promise.all([
+      killick(['proof', ids[0]!, '--url', url, '--token', 'x', '--wait', '1'], { cwd }),
+      killick(['verify', `${url}/p/x`, '--wait', '1'], { cwd }),
+    ])
+    server.close()
+    for (const { code, out, err } of runs) expect([code, out, err]).toEqual([3, '', expect.stringContaining('503')])
+  })
 })

@@ -256,8 +256,9 @@ export class BundleWalk {
     if (lacking === null) return
     const { erasures, watch, silence } = this.#parts
     if (!erasures.judge(lacking)) this.#fault('malformed')
-    // What nobody ordered is gone by the maker's will, and lets no silence pass.
-    const end = lacking.orders.length > 0 ? stillEndsStream(lacking.event) : false
+    // What nobody ordered is gone by the maker's will, and lets no silence pass, also where orders took other fields.
+    const isOrdered = lacking.orders.length > 0 && lacking.certain <= lacking.named.size
+    const end = isOrdered ? stillEndsStream(lacking.event) : false
     if (end === false) return
     watch.ends(lacking.event, lacking.logIndex, end)
     silence.mayEnd(lacking.event)

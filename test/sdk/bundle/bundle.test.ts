@@ -397,7 +397,15 @@ describe('killick bundle', () => {
         lines.filter((line) => !/^[XL] /.test(line)),
       ),
     )
-    expect(stripped).toMatchObject({ fields: { hidden: 1 }, silences: { foundCount: silences!.foundCount + 1 } })
+    const isTold = { fields: { hidden: 1 }, silences: { foundCount: silences!.foundCount + 1 } }
+    expect(stripped).toMatchObject(isTold)
+    // Nor does an order that took one field stand for another that the maker hides.
+    const at = lines.findIndex((line) => line.startsWith('X ')) - 1
+    const [jws, ...shown] = lines[at]!.split('~')
+    const isAction = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString())[1] === 'action'
+    const kept = shown.filter((part) => part === '' || !isAction(part))
+    expect(kept).toHaveLength(shown.length - 1)
+    expect(await verified(pack(manifest, lines.with(at, [jws, ...kept].join('~'))))).toMatchObject(isTold)
   })
 
   test('tells what was erased, by whose order, from what nobody explains', async () => {

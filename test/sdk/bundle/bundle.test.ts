@@ -518,13 +518,22 @@ describe('killick bundle', () => {
     }).listen(0, '127.0.0.1')
     await once(stalls, 'listening')
     const url = `http://127.0.0.1:${(stalls.address() as AddressInfo).port}`
-    const args = [KILLICK, 'bundle', '--bare', '--source', ALPHA, '--out', file('ended.bundle')]
-    const child = spawn(process.execPath, args, { env: { ...process.env, ...env, KILLICK_URL: url }, stdio: 'ignore' })
-    const ended = once(child, 'exit')
+    const child = (name: string, ...flags: string[]) =>
+      spawn(process.execPath, [...flags, KILLICK, 'bundle', '--bare', '--source', ALPHA, '--out', file(name)], {
+        env: { ...process.env, ...env, KILLICK_URL: url },
+        stdio: 'ignore',
+      })
+    // The first process of a container is not ended by what it sends to itself.
+    const first = 'data:text/javascript,process.kill=()=>true'
+    const children = [child('ended.bundle'), child('ended-first.bundle', '--import', first)]
+    const ended = Promise.all(children.map((each) => once(each, 'exit')))
     const left = () => readdirSync(folder).filter((name) => name.startsWith('ended'))
-    await vi.waitUntil(() => left().length > 0, { timeout: 30_000, interval: 20 })
-    child.kill('SIGINT')
-    expect(await ended).toEqual([null, 'SIGINT'])
+    await vi.waitUntil(() => left().length > 1, { timeout: 30_000, interval: 20 })
+    for (const each of children) each.kill('SIGINT')
+    expect(await ended).toEqual([
+      [null, 'SIGINT'],
+      [130, null],
+    ])
     expect(left()).toEqual([])
     stalls.closeAllConnections()
     stalls.close()

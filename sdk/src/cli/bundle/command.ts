@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import { link, rename, rm } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { dirname } from 'node:path'
 import { KillickError } from '../../core/errors.ts'
 import { makeBundle } from '../../make-bundle/make.ts'
@@ -80,8 +81,9 @@ function withoutDraft(draft: string): () => void {
   const leave = (signal: NodeJS.Signals) => {
     release()
     for (const left of [`${draft}.part`, draft]) rmSync(left, { force: true })
-    // As if nobody had listened.
+    // As if nobody had listened. The first process of a container does not end by that.
     process.kill(process.pid, signal)
+    process.exit(128 + constants.signals[signal])
   }
   const release = () => {
     for (const signal of ENDING) process.off(signal, leave)

@@ -2,8 +2,8 @@
  * Whoever owns the database cannot alter, add or remove anything unseen. The catalogue is walked: a column without its attack
  * fails, and so does an attack that an audit does not find where it should.
  */
-import type { QueryResult } from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import pg, { type QueryResult } from 'pg'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { checkIndexes } from '../../../anchor-service/src/audit/indexes.ts'
 import { walkRuns } from '../../../anchor-service/src/audit/runs.ts'
 import { checkSchema } from '../../../anchor-service/src/audit/schema.ts'
@@ -252,6 +252,30 @@ test('an index that has a row at a wrong place, though nothing lies any more', a
   ])
   await run('reindex index batches_source_stream_seq_key')
   expect(await found()).toEqual([])
+})
+
+// To look for each row by one that has no such order, or not all rows, would take all rows each time.
+test('an index that is not of this schema is left to the check that names it', async () => {
+  const { client, pool } = insider
+  const asked = vi.spyOn(pg.Client.prototype, 'query')
+  const queries = async () => {
+    asked.mockClear()
+    expect(await checkIndexes(pool)).toEqual([])
+    return asked.mock.calls.length
+  }
+  try {
+    const own = await queries()
+    await client.query(
+      `create index other_1 on batches (log_index desc); create index other_2 on batches (stream desc, n);
+       create index other_3 on batches (n) where n > 3; create index other_4 on batches (stream text_pattern_ops);
+       create index other_5 on batches (stream nulls first); create index other_6 on batches (stream collate "C")`,
+    )
+    expect(await queries()).toBe(own)
+    expect((await checkSchema(client, true).finish()).faults.length).toBeGreaterThanOrEqual(6)
+  } finally {
+    asked.mockRestore()
+    await client.query('drop index other_1, other_2, other_3, other_4, other_5, other_6')
+  }
 })
 
 // That whole runs are gone harms nothing: what no run holds is looked for in the packs, and the runs are made again.

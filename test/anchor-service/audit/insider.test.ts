@@ -9,6 +9,7 @@ import { walkRuns } from '../../../anchor-service/src/audit/runs.ts'
 import { checkSchema } from '../../../anchor-service/src/audit/schema.ts'
 import { openPool } from '../../../anchor-service/src/database/pool.ts'
 import { makeRun } from '../../../anchor-service/src/ledger/index/write-run.ts'
+import { PARTITION } from '../../../anchor-service/src/ledger/packs/read-pack.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { nextBatch, type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer } from '../support/producer.ts'
@@ -254,27 +255,53 @@ test('an index that has a row at a wrong place, though nothing lies any more', a
   expect(await found()).toEqual([])
 })
 
+/** What the check of indexes asks, while it finds nothing. */
+async function askedOfIndexes(): Promise<string[]> {
+  const asked = vi.spyOn(pg.Client.prototype, 'query')
+  try {
+    expect(await checkIndexes(insider.pool)).toEqual([])
+    const texts = asked.mock.calls.map(([query]) => (query as { text?: string }).text ?? '')
+    return texts.filter((text) => text.startsWith('select count(*)'))
+  } finally {
+    asked.mockRestore()
+  }
+}
+
 // To look for each row by one that has no such order, or not all rows, would take all rows each time.
 test('an index that is not of this schema is left to the check that names it', async () => {
-  const { client, pool } = insider
-  const asked = vi.spyOn(pg.Client.prototype, 'query')
-  const queries = async () => {
-    asked.mockClear()
-    expect(await checkIndexes(pool)).toEqual([])
-    return asked.mock.calls.length
-  }
+  const { client } = insider
+  const own = await askedOfIndexes()
   try {
-    const own = await queries()
     await client.query(
       `create index other_1 on batches (log_index desc); create index other_2 on batches (stream desc, n);
        create index other_3 on batches (n) where n > 3; create index other_4 on batches (stream text_pattern_ops);
        create index other_5 on batches (stream nulls first); create index other_6 on batches (stream collate "C")`,
     )
-    expect(await queries()).toBe(own)
+    expect(await askedOfIndexes()).toEqual(own)
     expect((await checkSchema(client, true).finish()).faults.length).toBeGreaterThanOrEqual(6)
   } finally {
-    asked.mockRestore()
     await client.query('drop index other_1, other_2, other_3, other_4, other_5, other_6')
+  }
+})
+
+test('a row is looked for in its own partition alone', async () => {
+  const { client } = insider
+  await client.query(
+    `select extend_partitions(${PARTITION}); set enable_seqscan = on;
+     insert into pack_keys (first_event, scheme, keys, key_counts) values (${PARTITION}, 1, '', '');
+     insert into key_blocks (scheme, level, start, first, entries) values (1, 1, ${PARTITION}, 0, '')`,
+  )
+  try {
+    const asked = await askedOfIndexes()
+    for (const table of ['pack_keys', 'key_blocks']) {
+      const { rows } = await client.query<{ n: number }>(`select count(*)::int as n from ${table}`)
+      const text = asked.find((each) => each.includes(`from "${table}" a where`))
+      const { rows: plan } = await client.query(`explain (analyze, format json) ${text}`)
+      const looks = [...JSON.stringify(plan).matchAll(/"Alias":"b[_\d]*".*?"Actual Loops":(\d+)/g)]
+      expect([table, looks.length, looks.reduce((sum, [, n]) => sum + Number(n), 0)]).toEqual([table, 2, rows[0]!.n])
+    }
+  } finally {
+    await client.query('reset enable_seqscan; drop table packs_1, pack_keys_1, key_blocks_1')
   }
 })
 

@@ -209,7 +209,7 @@ const LINES = `
     select format('type %s: read by %s and %s, printed by %s and %s', oid::regtype, typinput, typreceive, typoutput, typsend)
     from pg_type where oid < 16384 and oid in (select oid from types)
     union all
-    select format('operator class %s made a default', opcname) from pg_opclass c where c.oid >= 16384 and opcdefault and opcintype < 16384
+    select format('operator class %s made a default', opcname) from pg_opclass c where c.oid >= 16384 and opcdefault and opcintype in (select oid from operands)
       and opcintype in (select opcintype from pg_opclass where oid < 16384 and opcmethod = c.opcmethod)
     union all
     select format('range %s in pg_catalog replaced', rngtypid::regtype) from pg_range where rngtypid < 16384 and greatest(rngcanonical::oid, rngsubdiff::oid) >= 16384

@@ -46,6 +46,16 @@ test('what nobody altered passes both audits', async () => {
   }
 })
 
+test('an extension that has forms of indexes for types of no column passes', async () => {
+  const { client } = insider
+  await client.query('create extension btree_gist schema public')
+  try {
+    expect((await checkSchema(client, true).finish()).faults).toEqual([])
+  } finally {
+    await client.query('drop extension btree_gist')
+  }
+})
+
 test('every column of every table has its attack', async () => {
   const { rows } = await insider.client.query<{ name: string }>(
     `select relname || '.' || attname as name from pg_class c join pg_attribute a on attrelid = c.oid

@@ -66,17 +66,27 @@ function packageName(folder: string): string | undefined {
 }
 
 /**
- * Adds lines to .gitignore for what must be neither committed nor published: npm goes by it too, and a repository may be made later.
- * @returns those added
+ * Adds lines to .gitignore for what must be neither committed nor published: npm goes by it too, unless there is a .npmignore, by which
+ * alone it goes then. A repository may be made later.
+ * @returns the files that got some, with those added
  */
-export function ignoreFiles(folder: string, paths: readonly string[]): string[] {
-  const inside = paths
+export function ignoreFiles(folder: string, paths: readonly string[]): { name: string; added: string[] }[] {
+  const lines = paths
     .map((path) => relative(folder, path))
     .filter((path) => !path.startsWith('..') && !isAbsolute(path))
-  const file = join(folder, '.gitignore')
+    .map((path) => `/${path.replaceAll('\\', '/')}`)
+  const names = existsSync(join(folder, '.npmignore')) ? ['.gitignore', '.npmignore'] : ['.gitignore']
+  return names.flatMap((name) => {
+    const added = addLines(join(folder, name), lines)
+    return added.length > 0 ? [{ name, added }] : []
+  })
+}
+
+/** Adds lines to a file that does not have them. @returns those added */
+function addLines(file: string, lines: readonly string[]): string[] {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
   const known = new Set(text.split(/\r?\n/).map((line) => line.trim()))
-  const added = inside.map((path) => `/${path.replaceAll('\\', '/')}`).filter((line) => !known.has(line))
+  const added = lines.filter((line) => !known.has(line))
   if (added.length > 0) appendFileSync(file, `${text === '' || text.endsWith('\n') ? '' : '\n'}${added.join('\n')}\n`)
   return added
 }

@@ -182,7 +182,7 @@ class Run {
       this.#folder,
       [file, this.#spool(), join(this.#folder, STATE_FILE)].filter((path) => path !== NO_SPOOL),
     )
-    if (ignored.length > 0) done(`.gitignore: ${ignored.join(', ')}`)
+    for (const { name, added } of ignored) done(`${name}: ${added.join(', ')}`)
     if (!existsSync(file)) {
       await writeKeyFile(file, generateKey())
       done(`Key made: ${this.#written(file)}, which only you can read`)

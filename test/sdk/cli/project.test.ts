@@ -243,6 +243,7 @@ describe('killick init', () => {
     ['a name that no source has', ['--url', 'SERVICE', '--yes', '--source', 'My App'], /My App: a source has/, 2],
   ] as [string, string[], RegExp, number][])('%s: one sentence, and no killick.json', async (_, args, words, code) => {
     const { cwd, source, file } = project()
+    writeFileSync(file('.npmignore'), 'test')
     const run = await killick(['init', ...args.map((arg) => (arg === 'SERVICE' ? service.url : arg))], { cwd })
     expect(run.err).toMatch(words)
     expect([run.code, run.out]).toEqual([code, ''])
@@ -250,7 +251,8 @@ describe('killick init', () => {
     expect(existsSync(file('killick.json'))).toBe(false)
     // A key that is left here, until somebody has a token, is one that git and npm leave out.
     if (existsSync(file(`${source}.key.json`)))
-      expect(readFileSync(file('.gitignore'), 'utf8')).toMatch(new RegExp(`^/${source}\\.key\\.json$`, 'm'))
+      for (const name of ['.gitignore', '.npmignore'])
+        expect(readFileSync(file(name), 'utf8')).toMatch(new RegExp(`^/${source}\\.key\\.json$`, 'm'))
   })
 
   test('a key that others can read, and a spool of another source, are refused', async () => {

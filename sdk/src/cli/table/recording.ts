@@ -16,7 +16,7 @@ export const INIT = command({
   about: [
     'In the working folder: makes a key that only you can read, registers the source with the service, takes the log’s key and its contract from there, writes killick.json and an example that runs, records one event, waits until it is anchored, checks its proof, and prints the verdict and a link to it. What is not given as an option is asked for. Nothing that exists is overwritten.',
     'It may be interrupted anywhere: called again, it goes on where it was. .killick-init.json holds what it needs for that, and is removed at the end. A token is written nowhere.',
-    'What is taken from the service counts as pinned on first use, and every verdict says so until you have compared it with what the operator publishes elsewhere and removed firstUse from killick.json; or give the operator’s trust.json with --trust. The folder’s .gitignore gets lines for key and spool, so that neither git nor npm takes them along.',
+    'What is taken from the service counts as pinned on first use, and every verdict says so until you have compared it with what the operator publishes elsewhere and removed firstUse from killick.json; or give the operator’s trust.json with --trust. The folder’s .gitignore, and its .npmignore if there is one, get lines for key and spool, so that neither git nor npm takes them along.',
   ],
   options: {
     url: { value: 'url', env: 'KILLICK_URL', about: 'the service; asked for with http://127.0.0.1:8787 in mind' },

@@ -45,7 +45,11 @@ const EVERY: { readonly [of: string]: string } = {
   entries: "int8range '(,)'",
 }
 
-/** A table may take hours, and `statement_timeout` is off: so is the limit for an answer, as far as a timer goes, ms. */
+// A table may take hours, so what limits statements is off, and what limits transactions, which PostgreSQL has from version 17 on.
+const BEGIN = `begin isolation level repeatable read read only; set local statement_timeout = 0;
+  select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'`
+
+/** So is the limit for an answer, as far as a timer goes, ms. */
 const query_timeout = 2 ** 31 - 1
 
 const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
@@ -73,7 +77,7 @@ function lostRows({ table, part, up, down, order }: Index): string {
 export async function checkIndexes(db: pg.Pool): Promise<Fault[]> {
   const client = await db.connect()
   try {
-    await client.query('begin isolation level repeatable read read only; set local statement_timeout = 0')
+    await client.query(BEGIN)
     const faults: Fault[] = []
     const rows = new Map<string, number>()
     for (const one of (await client.query<Index>(INDEXES)).rows) {

@@ -2,6 +2,7 @@
  * Whoever owns the database cannot alter, add or remove anything unseen. The catalogue is walked: a column without its attack
  * fails, and so does an attack that an audit does not find where it should.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg, { type QueryResult } from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { checkIndexes } from '../../../anchor-service/src/audit/indexes.ts'
@@ -291,6 +292,21 @@ test('an index that is not of this schema is left to the check that names it', a
     expect((await checkSchema(client, true).finish()).faults.length).toBeGreaterThanOrEqual(6)
   } finally {
     await client.query('drop index other_1, other_2, other_3, other_4, other_5, other_6')
+  }
+})
+
+test('the check of indexes takes as long as it takes, whatever limits the transactions of others', async () => {
+  const { client, service } = insider
+  const hurried = openPool(`${service.databaseUrl}?options=-c%20transaction_timeout%3D1s`, true, 1)
+  try {
+    await client.query('begin; lock table holds')
+    const checked = checkIndexes(hurried)
+    await Promise.race([checked, sleep(1_300)])
+    await client.query('rollback')
+    expect(await checked).toEqual([])
+  } finally {
+    await client.query('rollback')
+    await hurried.end()
   }
 })
 

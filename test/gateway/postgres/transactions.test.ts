@@ -139,6 +139,11 @@ test('in pipelines who asks waits for no answer that does not come, and is who t
   const again = ['rollback', 'begin', "set killick.actor = 'kim'", 'commit', 'select 7'].map(execution)
   expect(await asked(execution('select 1/0'), sync, ...again, sync)).toBe('1EZ')
   expect((await raw.until('Z')).types).toBe('12C12C12C12C12DCZ')
+  // COMMIT of what has failed takes back what was said, also for what is asked before the failure is told.
+  raw.socket.write(message('Q', "begin; set killick.actor = 'ada'"))
+  await raw.until('Z')
+  expect(await asked(execution('select 1/0'), sync, execution('commit'), execution('select 9'), sync)).toBe('1EZ')
+  expect((await raw.until('Z')).types).toBe('12C12DCZ')
   // The server ignores a sync before the end of the data that it waits for.
   await begun()
   const copy = [execution('copy copied from stdin'), sync, message('d', Buffer.from('1\n')), message('c'), sync]
@@ -150,6 +155,7 @@ test('in pipelines who asks waits for no answer that does not come, and is who t
   const told = executed(await it.events())
   const of = (text: string) => told.find(({ intent }) => intent.statement === text)!
   expect(of('select 7').intent.context.claimedActor?.id).toBe('kim')
+  expect(of('select 9').intent.context.claimedActor?.id).toBe('kim')
   expect(of('select 8').intent.context.claimedActor.id).toBe('bob')
   expect(of('select 8').end.tag).toBe('SELECT 1')
 })

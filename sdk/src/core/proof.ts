@@ -286,6 +286,16 @@ function parseKeys(value: JsonValue | undefined): PublicJwk[] {
 }
 
 /**
+ * Refuses what `parseProof` did not make. `JSON.parse` leaves hashes as text, which lead nowhere: a slip of the caller would look like
+ * a forged proof.
+ * @throws KillickError `proof_malformed`
+ */
+export function requireParsed(proof: Partial<Proof>): void {
+  if (!isObject(proof) || 'format' in proof || !Array.isArray(proof.anchors))
+    malformed('it was not read by parseProof, which takes the text of a proof')
+}
+
+/**
  * Reads a proof, strictly, from its JSON text or the bytes of one (UTF-8, at most 1 MiB). The event token, header and checkpoint
  * inside are read by `verifyProof`.
  * @throws KillickError `proof_malformed`, `proof_too_large`, `key_invalid`, `json_*`

@@ -1,5 +1,5 @@
 import { isObject } from '../core/json.ts'
-import type { Anchor, Proof } from '../core/proof.ts'
+import { type Anchor, type Proof, requireParsed } from '../core/proof.ts'
 import { earlierOf } from './checks.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash, decodeBool, encodeIsAnchored } from './contract.ts'
 import {
@@ -27,7 +27,7 @@ import { type AnchorFact, type NodeAnswer, weightiest } from './trust.ts'
  * already said so (`openNodes`)
  * @returns facts for `Trust.facts`: one for each anchor, for each anchor before one, and for the last honest anchor of each log
  * that was left
- * @throws KillickError `option_invalid` if a URL is malformed
+ * @throws KillickError `option_invalid` if a URL is malformed; `proof_malformed` if `parseProof` did not read the proof
  * @example
  * const facts = await readAnchors(proof, ['https://rpc.example.com'])
  */
@@ -36,6 +36,7 @@ export async function readAnchors(
   nodes: readonly (string | ChainNode)[],
   options: RpcOptions = {},
 ): Promise<AnchorFact[]> {
+  requireParsed(proof)
   const urls = nodes.filter((node) => typeof node === 'string')
   const known = [...nodes.filter((node) => typeof node !== 'string'), ...(await openNodes(urls, options))]
   const all = proof.anchors.flatMap((anchor) => [

@@ -144,6 +144,7 @@ export function parsePinTime(text: string | undefined): number | null {
  * @throws KillickError key_invalid | vkey_invalid | trust_invalid
  */
 export function checkTrust(trust: Trust): void {
+  if (!isObject(trust as unknown)) throw new KillickError('trust_invalid', 'What is trusted must be an object; {} pins nothing')
   for (const { jwk, notBefore, notAfter } of trust.sourceKeys ?? []) {
     parsePublicJwk(jwk)
     parsePinTime(notBefore)

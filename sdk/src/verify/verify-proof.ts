@@ -3,7 +3,7 @@ import { type Checkpoint, parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
-import type { Anchor, Proof } from '../core/proof.ts'
+import { type Anchor, type Proof, requireParsed } from '../core/proof.ts'
 import { printTime } from '../core/time.ts'
 import * as checks from './checks.ts'
 import { type Engine, PORTABLE_ENGINE } from './engine.ts'
@@ -32,8 +32,8 @@ const UNREADABLE = skip('part_unreadable')
  * Checks a proof against what the verifier trusts. Pure and synchronous: it uses no network, no clock and no global; facts about
  * the chain come in through `trust`. A skipped check never hides a failed one, and never counts as passed.
  * @param engine a platform's own ways to check and hash, with the same answers. Default: portable code
- * @throws KillickError `vkey_invalid`, `key_invalid`, `trust_invalid` if what was pinned is malformed; nothing in the proof makes
- * it throw
+ * @throws KillickError `vkey_invalid`, `key_invalid`, `trust_invalid` if what was pinned is malformed; `proof_malformed` if
+ * `parseProof` did not read the proof; nothing in the proof makes it throw
  * @example
  * const proof = parseProof(text)
  * const { outcome, missing } = verifyProof(proof, {
@@ -45,6 +45,7 @@ const UNREADABLE = skip('part_unreadable')
  */
 export function verifyProof(proof: Proof, trust: Trust, engine: Engine = PORTABLE_ENGINE): Verdict {
   const { verify, primitives } = engine
+  requireParsed(proof)
   checkTrust(trust)
   const event = attempt(() => parseEvent(proof.event, primitives))
   const header = attempt(() => parseBatchHeader(proof.batch.header))

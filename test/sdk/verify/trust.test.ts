@@ -1,4 +1,4 @@
-import { parsePinnedLog, type Trust, verifyProof } from '@killick/sdk/verify'
+import { parsePinnedLog, parseProof, printProof, readAnchors, type Trust, verifyProof } from '@killick/sdk/verify'
 import { describe, expect, test } from 'vitest'
 import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
 import { keyOf, OWN, settings } from '../../../scripts/lib/vectors/registrations.ts'
@@ -47,6 +47,19 @@ describe('a mistake in what is pinned is named, and does not look like a forged 
   ])('%s', (_, slip, code) => {
     expect(() => verifyProof(proof, slip)).toThrow(refused(code))
   })
+
+  test.each([undefined, null, 'vkey', []])('%j in place of what is trusted', (slip) => {
+    expect(() => verifyProof(proof, slip as never)).toThrow(refused('trust_invalid'))
+  })
+})
+
+test('what parseProof did not read is refused, and does not look like a forged proof', async () => {
+  const text = printProof(proof)
+  expect(verifyProof(parseProof(text), trust).outcome).not.toBe('failed')
+  for (const slip of [text, Buffer.from(text), JSON.parse(text), {}, [], null, undefined] as never[]) {
+    expect(() => verifyProof(slip, trust)).toThrow(refused('proof_malformed'))
+    await expect(readAnchors(slip, [])).rejects.toThrow(refused('proof_malformed'))
+  }
 })
 
 describe('a contract and log to pin', () => {

@@ -147,6 +147,8 @@ function publish(manifest: Manifest, isRequired: boolean): Manifest {
   const { bin, sideEffects, ...rest } = manifest
   return {
     ...rest,
+    // What some bundlers read in place of `exports`, unless they are told otherwise.
+    ...(manifest.exports['.']?.endsWith('.ts') && { main: script(manifest.exports['.']) }),
     exports: mapped(manifest.exports, declared) as Manifest['exports'],
     ...(sideEffects !== undefined && {
       sideEffects: Array.isArray(sideEffects) ? sideEffects.map(script) : sideEffects,

@@ -67,6 +67,14 @@ describe('the published packages', () => {
     expect(rest).toBe('function true bjQLnP-zepicpUTmu3gKLHiQHT-zNzh2hRGjBhevoB0\n')
   })
 
+  test('what does not know exports finds the same entry', async () => {
+    const { main, exports } = JSON.parse(
+      await readFile(join(project, 'node_modules/@killick/sdk/package.json'), 'utf8'),
+    )
+    expect(main).toBe(exports['.'].import.default)
+    await stat(join(project, 'node_modules/@killick/sdk', main))
+  })
+
   test('TypeScript finds the declarations', async () => {
     await writeFile(
       join(project, 'use.ts'),

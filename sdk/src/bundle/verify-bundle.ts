@@ -16,6 +16,7 @@ import {
   checkTrust,
   DEFAULT_CONFIRMATIONS,
   type PinnedLog,
+  requireTrust,
   type Trust,
   weightiest,
 } from '../verify/trust.ts'
@@ -125,7 +126,7 @@ const FOR_PEOPLE = ['report.html', 'verify.html', 'readme.txt']
  * each stream stands, the erasures that it names, and the places that are missing. Damage is told as a fault with its place.
  * @param chunks the bytes of a `killick-bundle/1`
  * @throws KillickError `bundle_malformed` or `bundle_version` if the bytes do not begin as a bundle does, `json_*`; `vkey_invalid`,
- * `key_invalid`, `trust_invalid` if what was pinned is malformed
+ * `key_invalid`, `trust_invalid` if what was pinned is malformed; `option_invalid` if the bytes do not come as a stream
  * @example
  * const verdict = await verifyBundle(createReadStream('second-quarter.bundle'), {
  *   logKeys: ['ledger.example.com+1f2e3d4c+AQ…'],
@@ -153,8 +154,13 @@ export async function verifyBundleWith(
   trust: BundleTrust,
   options: BundleOptions,
 ): Promise<BundleVerdict> {
-  const { facts: _, ...pins } = trust
+  requireTrust(trust)
+  const { facts: _, heads: __, ...pins } = trust
   checkTrust(pins)
+  if (typeof (chunks as Partial<AsyncIterable<Uint8Array>> | undefined)?.[Symbol.asyncIterator] !== 'function') {
+    const how = 'such as createReadStream(path), or new Blob([bytes]).stream()'
+    throw new KillickError('option_invalid', `A bundle is read from a stream of bytes, ${how}`)
+  }
   const files = readTar(until(chunks, options.signal))
   try {
     const first = await files.next()

@@ -12,6 +12,7 @@ import {
   type RpcOptions,
   readQuantity,
   reasonOf,
+  requireList,
 } from './rpc.ts'
 import { predecessorOf } from './succession.ts'
 import { type AnchorFact, type NodeAnswer, weightiest } from './trust.ts'
@@ -27,7 +28,7 @@ import { type AnchorFact, type NodeAnswer, weightiest } from './trust.ts'
  * already said so (`openNodes`)
  * @returns facts for `Trust.facts`: one for each anchor, for each anchor before one, and for the last honest anchor of each log
  * that was left
- * @throws KillickError `option_invalid` if a URL is malformed; `proof_malformed` if `parseProof` did not read the proof
+ * @throws KillickError `option_invalid` if a URL is malformed, or there is no list; `proof_malformed` if `parseProof` did not read the proof
  * @example
  * const facts = await readAnchors(proof, ['https://rpc.example.com'])
  */
@@ -37,6 +38,7 @@ export async function readAnchors(
   options: RpcOptions = {},
 ): Promise<AnchorFact[]> {
   requireParsed(proof)
+  requireList(nodes)
   const urls = nodes.filter((node) => typeof node === 'string')
   const known = [...nodes.filter((node) => typeof node !== 'string'), ...(await openNodes(urls, options))]
   const all = proof.anchors.flatMap((anchor) => [

@@ -3,7 +3,16 @@ import { fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash } from './contract.ts'
-import { type ChainNode, faultOf, openNodes, parseQuantity, type Rpc, type RpcOptions, reasonOf } from './rpc.ts'
+import {
+  type ChainNode,
+  faultOf,
+  openNodes,
+  parseQuantity,
+  type Rpc,
+  type RpcOptions,
+  reasonOf,
+  requireList,
+} from './rpc.ts'
 import type { PinnedLog } from './trust.ts'
 
 /** What a node said of a log: until the time `at` of a block, seconds, the contract was given no more than `size` entries of it. */
@@ -21,7 +30,7 @@ const HEAD = `0x${toHex(keccak_256(utf8('head(bytes32)')).slice(0, 4))}`
  * A node that gives no answer, or where another contract stands, is left out.
  * @param nodes URLs, or nodes from `openNodes`; each is asked about the logs of its chain
  * @returns the answers of all nodes, which may differ
- * @throws KillickError `option_invalid` if a URL is malformed
+ * @throws KillickError `option_invalid` if a URL is malformed, or there is no list
  * @example
  * const heads = await readLogHeads(trust.logs, ['https://rpc.example.com'])
  */
@@ -30,6 +39,7 @@ export async function readLogHeads(
   nodes: readonly (string | ChainNode)[],
   options: RpcOptions = {},
 ): Promise<HeadFact[]> {
+  requireList(nodes)
   const urls = nodes.filter((node) => typeof node === 'string')
   const known = [...nodes.filter((node) => typeof node !== 'string'), ...(await openNodes(urls, options))]
   const asked = known.flatMap(({ rpc, chainId }) =>

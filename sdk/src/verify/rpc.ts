@@ -164,13 +164,19 @@ export type ChainNode = { readonly rpc: Rpc } & (
   | { readonly chainId: null; readonly silent: string; readonly fault: NoAnswer | null }
 )
 
+/** @throws KillickError `option_invalid` */
+export function requireList(nodes: readonly unknown[]): void {
+  if (!Array.isArray(nodes)) throw new KillickError('option_invalid', 'RPC endpoints are given as a list of URLs')
+}
+
 /**
  * Asks all nodes at once which chain they are on, so that silent ones cost one timeout in all. It never rejects because of a
  * silent node.
  * @param urls of JSON-RPC endpoints, http or https
- * @throws KillickError `option_invalid` if a URL is malformed
+ * @throws KillickError `option_invalid` if a URL is malformed, or there is no list
  */
 export async function openNodes(urls: readonly string[], options: RpcOptions = {}): Promise<ChainNode[]> {
+  requireList(urls)
   return Promise.all(
     urls
       .map((url) => openRpc(url, options))

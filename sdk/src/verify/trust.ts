@@ -4,8 +4,10 @@ import { KillickError } from '../core/errors.ts'
 import { isCount } from '../core/event.ts'
 import { isObject } from '../core/json.ts'
 import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
+import { nearest } from '../core/nearest.ts'
 import { splitVkeys } from '../core/note.ts'
 import type { Anchor } from '../core/proof.ts'
+import { printable } from '../core/text.ts'
 import { parseTime } from '../core/time.ts'
 import type { NoAnswer } from './rpc.ts'
 
@@ -139,13 +141,40 @@ export function parsePinTime(text: string | undefined): number | null {
   return time
 }
 
+const LISTS = ['sourceKeys', 'logKeys', 'logs', 'facts'] as const
+const MEMBERS: readonly (keyof Trust)[] = [...LISTS, 'confirmations', 'timeTolerance']
+const KEY_MEMBERS: readonly (keyof PinnedKey)[] = ['source', 'jwk', 'notBefore', 'notAfter']
+
+const invalid = (message: string, details = {}) => new KillickError('trust_invalid', message, details)
+
+/** A bound with a misspelt name would be none. What is like no name of ours may be the caller's own. */
+function refuseMisspelt(given: object, names: readonly string[]): void {
+  for (const member of Object.keys(given)) {
+    const meant = names.includes(member) ? null : nearest(member, names)
+    if (meant !== null)
+      throw invalid(`What is trusted has a member ${printable(member)}. Did you mean ${meant}?`, { member, meant })
+  }
+}
+
+/** @throws KillickError trust_invalid */
+export function requireTrust(trust: unknown): void {
+  if (!isObject(trust)) throw invalid('What is trusted must be an object; {} pins nothing')
+}
+
 /**
  * Refuses malformed trust, since a slip in a pinned key or address must not look like a forged proof.
  * @throws KillickError key_invalid | vkey_invalid | trust_invalid
  */
 export function checkTrust(trust: Trust): void {
-  if (!isObject(trust as unknown)) throw new KillickError('trust_invalid', 'What is trusted must be an object; {} pins nothing')
-  for (const { jwk, notBefore, notAfter } of trust.sourceKeys ?? []) {
+  requireTrust(trust)
+  refuseMisspelt(trust, MEMBERS)
+  for (const member of LISTS) {
+    if (trust[member] !== undefined && !Array.isArray(trust[member]))
+      throw invalid(`What is trusted has ${member} that are no list`, { member, form: 'a list' })
+  }
+  for (const key of trust.sourceKeys ?? []) {
+    const { jwk, notBefore, notAfter } = key
+    refuseMisspelt(key, KEY_MEMBERS)
     parsePublicJwk(jwk)
     parsePinTime(notBefore)
     parsePinTime(notAfter)

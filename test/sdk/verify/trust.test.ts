@@ -1,4 +1,13 @@
-import { parsePinnedLog, parseProof, printProof, readAnchors, type Trust, verifyProof } from '@killick/sdk/verify'
+import { verifyBundle } from '@killick/sdk/bundle'
+import {
+  parsePinnedLog,
+  parseProof,
+  printProof,
+  readAnchors,
+  readLogHeads,
+  type Trust,
+  verifyProof,
+} from '@killick/sdk/verify'
 import { describe, expect, test } from 'vitest'
 import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
 import { keyOf, OWN, settings } from '../../../scripts/lib/vectors/registrations.ts'
@@ -48,6 +57,23 @@ describe('a mistake in what is pinned is named, and does not look like a forged 
     expect(() => verifyProof(proof, slip)).toThrow(refused(code))
   })
 
+  test('members that are like no name of ours are the caller’s', () => {
+    const { outcome } = verifyProof(proof, trust)
+    expect(verifyProof(proof, { ...trust, publisher: 'Example', rpcs: [] } as Trust).outcome).toBe(outcome)
+  })
+
+  test.each<[string, object]>([
+    ['a bound with a misspelt name', { ...trust, confirmation: 64 }],
+    [
+      'a misspelt end of a key',
+      { ...trust, sourceKeys: [{ jwk: trust.sourceKeys[0]!.jwk, notafter: '2026-01-01T00:00:00Z' }] },
+    ],
+    ['one log in place of a list', { ...trust, logs: CHAIN }],
+    ['facts that were not waited for', { ...trust, facts: readAnchors(proof, []) }],
+  ])('%s', (_, slip) => {
+    expect(() => verifyProof(proof, slip)).toThrow(refused('trust_invalid'))
+  })
+
   test.each([undefined, null, 'vkey', []])('%j in place of what is trusted', (slip) => {
     expect(() => verifyProof(proof, slip as never)).toThrow(refused('trust_invalid'))
   })
@@ -60,6 +86,11 @@ test('what parseProof did not read is refused, and does not look like a forged p
     expect(() => verifyProof(slip, trust)).toThrow(refused('proof_malformed'))
     await expect(readAnchors(slip, [])).rejects.toThrow(refused('proof_malformed'))
   }
+  const one = 'https://rpc.example.com' as never
+  await expect(readAnchors(proof, one)).rejects.toThrow(refused('option_invalid'))
+  await expect(readLogHeads([CHAIN], one)).rejects.toThrow(refused('option_invalid'))
+  await expect(verifyBundle(Buffer.from(text) as never, {})).rejects.toThrow(refused('option_invalid'))
+  await expect(verifyBundle(new Blob([text]).stream(), null as never)).rejects.toThrow(refused('trust_invalid'))
 })
 
 describe('a contract and log to pin', () => {

@@ -1,4 +1,5 @@
 // The servers that clients connect to: HTTP/1.1 in the clear and on a unix socket, HTTP/2 and HTTP/1.1 over TLS.
+import { constants } from 'node:crypto'
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type Server, ServerResponse } from 'node:http'
 import { createSecureServer, Http2ServerResponse, type ServerHttp2Session } from 'node:http2'
@@ -91,6 +92,8 @@ function tlsServer({ cert, key, clientCa, clientRequired }: HttpTls, limits: Htt
     key: read(key, 'key'),
     ...(clientCa !== null && { ca: read(clientCa, 'clientCa'), requestCert: true, rejectUnauthorized: clientRequired }),
     minVersion: 'TLSv1.2',
+    // Node goes on calling a connection authorized whose client has shown another certificate since, whoever has signed that.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     allowHTTP1: true,
     maxHeaderListPairs: limits.headers + 4,
     settings: { maxHeaderListSize: limits.headerBytes, maxConcurrentStreams: STREAMS, enableConnectProtocol: false },

@@ -5,7 +5,7 @@ import { connect, constants, type IncomingHttpHeaders } from 'node:http2'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connect as tlsConnect } from 'node:tls'
+import { createSecureContext, connect as tlsConnect } from 'node:tls'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { certifier } from '../support.ts'
@@ -128,6 +128,23 @@ test('a client certificate that was signed by the right authority is who asks; a
   })
   await ask(session, { ':path': '/' })
   session.close()
+  // TLS 1.2 lets a client show another certificate amid a connection.
+  const own = { cert: pem('client.crt'), key: pem('client.key') }
+  const changing = tlsConnect({
+    port: Number(port),
+    ca: pem('ca.crt'),
+    ...own,
+    servername: 'localhost',
+    maxVersion: 'TLSv1.2',
+  })
+  await once(changing, 'secureConnect')
+  changing.setKeyCert(createSecureContext({ cert: pem('stranger.crt'), key: pem('stranger.key') }))
+  const change = await new Promise((resolve) => {
+    changing.once('error', resolve)
+    changing.renegotiate({}, resolve)
+  })
+  changing.destroy()
+  expect(change).toMatchObject({ code: 'ERR_SSL_NO_RENEGOTIATION' })
   const [known, stranger, nobody, second] = find(await it.events(), 'http.request')
   for (const each of [known, second]) {
     expect(each.actor).toEqual({ type: 'user', id: 'client' })

@@ -8,7 +8,7 @@ import { BodyMeter } from './bodies.ts'
 import { HttpRefusal } from './errors.ts'
 import { type AskedRequest, HttpEvents, type HttpFacts } from './events.ts'
 import { forward, type PassedRequest } from './forward.ts'
-import { checkHead, hostOf, requestHeaders } from './headers.ts'
+import { checkHead, dashedName, hostOf, requestHeaders } from './headers.ts'
 import type { ProxyParts } from './parts.ts'
 import { sendProblem } from './problems.ts'
 
@@ -51,11 +51,11 @@ export async function look(req: IncomingMessage, parts: ProxyParts): Promise<Loo
   }
 }
 
-/** Each that any of the headers names: servers differ in which of them they look at, and some know no difference between - and _. */
+/** Each that any of the headers names: servers differ in which of them they look at, and in which spellings they know. */
 function overridesIn({ rawHeaders }: IncomingMessage): string[] {
   const found = new Set<string>()
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (!OVERRIDES.includes(rawHeaders[i]!.toLowerCase().replaceAll('_', '-'))) continue
+    if (!OVERRIDES.includes(dashedName(rawHeaders[i]!))) continue
     for (const value of rawHeaders[i + 1]!.split(',')) if (value.trim() !== '') found.add(value.trim().toUpperCase())
   }
   if (found.size > MAX_OVERRIDES) throw new HttpRefusal('http_request_invalid', 'Headers name too many methods.')

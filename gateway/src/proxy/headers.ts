@@ -14,12 +14,14 @@ const HOP_BY_HOP = new Set([
 /** What a sender may not have removed by naming it in Connection: upstream and record would see different requests. */
 const NEVER_REMOVED = /^(?:host|content-.*|authorization|cookie|expect|trailer|forwarded|x-forwarded-.*|via)$/
 /** Not in trailers: they would change what was said before. */
-const NEVER_TRAILING =
-  /^(?:host|content-.*|authorization|cookie|set-cookie|expect|trailer|forwarded|x-forwarded-.*|x-real-ip|x-original-url|x-rewrite-url|cache-control|location|:.*)$/
+const NEVER_TRAILING = /^(?:host|content-.*|authorization|cookie|set-cookie|expect|trailer|cache-control|location|:.*)$/
 const ONCE = new Set(['host', ':authority', 'content-length', 'authorization', 'transfer-encoding'])
 
-/** What proxies say of the way that a request has come. By the last two some servers take another path than that of the request. */
-const OF_THE_WAY = /^(?:forwarded|x-forwarded-.*|x-real-ip|x-original-url|x-rewrite-url)$/
+/**
+ * What proxies say of the way that a request has come. By the last three some servers take another path than that of the request: of `/a/b` gunicorn
+ * makes `/b` where SCRIPT_NAME is `/a`.
+ */
+const OF_THE_WAY = /^(?:forwarded|x-forwarded-.*|x-real-ip|x-original-url|x-rewrite-url|(?:x-)?script-name)$/
 
 /** What the proxy says of the way that a request has come. */
 export type RequestWay = {
@@ -31,6 +33,9 @@ export type RequestWay = {
   /** Header in which trusted proxies say who asks; from others it does not go on. */
   readonly identity: { readonly name: string; readonly isBelieved: boolean } | null
 }
+
+/** A name as servers read it that make variables of headers: `X_A` is `X-A` to most, and to lighttpd's CGI `X.A` and `X!A` are too. */
+export const dashedName = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '-')
 
 /** Whether it came by HTTP/2: a request of HTTP/1.1 can say so without being it. */
 export const isHttp2 = (req: IncomingMessage): boolean => 'stream' in req
@@ -83,11 +88,11 @@ export function requestHeaders(req: IncomingMessage, forwarding: RequestWay): He
   const isFromProxy = isTrusted(peer)
   const asked = hostOf(req)
   const sent = kept(req.rawHeaders, req.headers.connection, (name) => {
-    // Servers that make variables of headers know no difference between - and _.
-    const dashed = name.includes('_') ? name.replaceAll('_', '-') : name
+    const dashed = dashedName(name)
     if (identity !== null && dashed === identity.name) return identity.isBelieved && dashed === name
     if (!OF_THE_WAY.test(dashed)) return true
-    return isFromProxy && dashed === name
+    // Its underscore is how gunicorn knows it.
+    return isFromProxy && (dashed === name || name === 'script_name')
   })
   const proto = isTls ? 'https' : 'http'
   const node = peer === UNIX ? UNIX : peer
@@ -115,8 +120,8 @@ export function responseHeaders({ rawHeaders, headers }: AnswerHead): HeaderMap 
 export function trailersOf({ rawTrailers }: IncomingMessage, identity: string | null = null): HeaderMap | null {
   if (rawTrailers.length === 0) return null
   return kept(rawTrailers, undefined, (name) => {
-    const dashed = name.replaceAll('_', '-')
-    return dashed !== identity?.replaceAll('_', '-') && !NEVER_TRAILING.test(dashed)
+    const dashed = dashedName(name)
+    return dashed !== identity && !OF_THE_WAY.test(dashed) && !NEVER_TRAILING.test(dashed)
   })
 }
 
@@ -128,7 +133,8 @@ function append(sent: HeaderMap, name: string, value: string, separator = ', '):
 
 function kept(raw: readonly string[], connection: string | undefined, goesOn: (name: string) => boolean): HeaderMap {
   const removed = connection === undefined ? [] : tokens(connection)
-  const sent: HeaderMap = {}
+  // Without a prototype, or a header named `constructor` would be there before it comes.
+  const sent: HeaderMap = Object.create(null)
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!.toLowerCase()
     if (name.startsWith(':') || HOP_BY_HOP.has(name) || removed.includes(name) || !goesOn(name)) continue

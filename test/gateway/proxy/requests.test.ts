@@ -151,15 +151,17 @@ test('hop-by-hop headers end here; duplicates, trailers and what the proxy says 
       ...{ connection: 'keep-alive, x-secret', 'x-secret': 'mine', te: 'trailers', trailer: 'x-sum' },
       ...{ 'x-forwarded-for': '6.6.6.6', forwarded: 'for=6.6.6.6', 'x-forwarded-proto': 'https', x_forwarded_for: '7' },
       ...{ 'transfer-encoding': 'chunked', 'x-two': ['a', 'b'], 'x-original-url': '/admin', x_rewrite_url: '/admin' },
+      ...{ script_name: '/admin', 'x.original!url': '/admin', constructor: 'mine' },
     },
   })
   out.write('part')
-  out.addTrailers({ 'x-sum': '9', host: 'evil', 'x-rewrite-url': '/admin' })
+  out.addTrailers({ 'x-sum': '9', host: 'evil', 'x-rewrite-url': '/admin', script_name: '/admin' })
   out.end()
   const [answer] = await once(out, 'response')
   const { headers, trailers, rawHeaders, bytes } = JSON.parse((await answer.toArray()).join('')) as Told
   expect(headers).toMatchObject({
     ...{ host: `localhost:${port}`, te: 'trailers', trailer: 'x-sum', 'x-two': 'a, b' },
+    constructor: 'mine',
     ...{ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http', 'x-forwarded-host': `localhost:${port}` },
     forwarded: `for=127.0.0.1;host="localhost:${port}";proto=http`,
   })
@@ -175,6 +177,7 @@ test('what a trusted proxy says of the way goes on, with our word behind it', as
     'x-forwarded-proto': 'https',
     'x-forwarded-host': 'api.test',
     'x-original-url': '/before',
+    script_name: '/before',
   }
   const seen = ((await (await fetch(`${it.url}/`, { headers })).json()) as Told).headers
   expect(seen).toMatchObject({ ...headers, 'x-forwarded-for': '203.0.113.7, 10.1.2.3, 127.0.0.1' })

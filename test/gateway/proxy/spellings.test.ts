@@ -98,13 +98,14 @@ test('a method that a header puts in the place of another finds its route', asyn
   await ask(it.url, '/a/1', 'X-HTTP-Method-Override: PUT\r\nX-HTTP-Method: DELETE\r\n')
   await ask(it.url, '/a/1', 'X-HTTP-Method-Override: PUT\r\nX-HTTP-Method-Override: DELETE\r\n')
   await ask(it.url, '/a/1', 'X_Http_Method_Override: DELETE\r\n')
+  await ask(it.url, '/a/1', 'X.Http!Method~Override: DELETE\r\n')
   const before = upstream.seen.length
   await ask(it.url, '/a/1', `X-HTTP-Method: ${Array.from({ length: 9 }, (_, i) => `M${i}`).join()}\r\n`)
   expect(upstream.seen.length).toBe(before)
   await ask(it.url, '/a/2')
   const events = await it.events()
-  expect(events.filter(({ http }) => http.isOpen).map(({ action }) => action)).toEqual(Array(4).fill('a.delete'))
-  expect(events).toHaveLength(8)
+  expect(events.filter(({ http }) => http.isOpen).map(({ action }) => action)).toEqual(Array(5).fill('a.delete'))
+  expect(events).toHaveLength(10)
   const [intent] = events
   expect(intent.http).toMatchObject({ method: 'POST', methodOverride: 'DELETE', route: 'DELETE /a/:id' })
 })

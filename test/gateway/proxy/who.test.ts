@@ -129,14 +129,20 @@ test('a header says who asks from trusted addresses only; from others it is a cl
   expect(intent.actor).toEqual({ type: 'user', id: 'grace' })
   expect(intent.context.vouched).toEqual({ by: 'header', header: 'x-auth-user', proxy: '127.0.0.1' })
   const other = await begin(upstream.url, { who: { header: { ...header, from: ['10.0.0.0/8'] } } })
-  const spoofed = { 'x-auth-user': 'root', x_auth_user: 'root' }
+  const spoofed = { 'x-auth-user': 'root', x_auth_user: 'root', 'x.auth!user': 'root' }
   const { headers } = (await (await fetch(other.url, { headers: spoofed })).json()) as Told
   expect(Object.keys(headers).filter((name) => /auth.user/.test(name))).toEqual([])
   // Some servers read trailers like headers.
   const { hostname, port } = new URL(other.url)
   const late = request({ hostname, port, method: 'PUT', headers: { te: 'trailers', trailer: 'x-auth-user, x-sum' } })
   late.write('x')
-  late.addTrailers({ 'x-auth-user': 'root', x_auth_user: 'root', 'x-real-ip': '10.0.0.1', 'x-sum': '9' })
+  late.addTrailers({
+    'x-auth-user': 'root',
+    x_auth_user: 'root',
+    'x.auth.user': 'root',
+    'x-real-ip': '10.0.0.1',
+    'x-sum': '9',
+  })
   late.end()
   const [answer] = await once(late, 'response')
   expect(JSON.parse((await answer.toArray()).join('')).trailers).toEqual({ 'x-sum': '9' })

@@ -23,6 +23,9 @@ export type Looked = {
 /** Headers by which some servers take another method than that of the request. */
 const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override']
 
+/** Content of these means nothing in general (RFC 9110, 9.3), so there are servers that leave it unread. */
+const WITHOUT_CONTENT = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE'])
+
 /** Each is looked up with each reading of the path. */
 const MAX_OVERRIDES = 8
 
@@ -178,6 +181,8 @@ function passOn(
   if (hasBody && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked'
   else delete headers.trailer
   const { method } = asked
+  // And take it for the next request, as Python's http.server does, unless there can be none.
+  if (hasBody && WITHOUT_CONTENT.has(method)) headers.connection = 'close'
   const what = { req, res, method, path: target, headers, hasBody, identity: name ?? null, meters, stop }
   return forward(what, upstream, config.limits)
 }

@@ -82,6 +82,34 @@ test('a body of GET, and one of a chunked upload, stay one request on the way', 
   )
 })
 
+test('a body of GET or DELETE is no request to a server that leaves it unread', async () => {
+  const served: string[] = []
+  // As Python's http.server: what stands behind a head is the next one, until the connection is to be closed.
+  const server = createServer((socket) => {
+    let text = ''
+    socket.on('error', () => {})
+    socket.on('data', (chunk) => {
+      text += chunk
+      for (let end = text.indexOf('\r\n\r\n'); end >= 0 && !socket.writableEnded; end = text.indexOf('\r\n\r\n')) {
+        const head = text.slice(0, end)
+        text = text.slice(end + 4)
+        served.push(head.split(' HTTP/')[0]!)
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+        if (/^connection: close/im.test(head)) socket.end()
+      }
+    })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  const it = await begin(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const hidden = 'GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n'
+  for (const method of ['GET', 'DELETE']) {
+    const head = `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: ${hidden.length}`
+    expect(await raw(it.url, `${head}\r\n\r\n${hidden}`)).toMatch(/ 200 /)
+  }
+  expect(served).toEqual(['GET /', 'DELETE /'])
+})
+
 test('headers that never end are cut off in time, and so is a client that holds back its body', async () => {
   const it = await begin(upstream.url, { limits: { headersMs: 300, answerMs: 300 } })
   const before = upstream.seen.length

@@ -112,13 +112,15 @@ export function makeRouter(
     const recorded = found.filter((each) => each?.route.record === true)
     const match = recorded[0] ?? plain
     const isOdd = odd.length > 0
+    // What is left out for the method of the request is not left out for another one that a header names.
+    const isUnmatched = methods.some((_, i) => found[i * readings.length * TABLES.length] === null)
     const also = new Set(recorded.map((each) => each!.route.route))
     if (match !== null) also.delete(match.route.route)
     return {
       ...{ raw, query, odd, also: [...also] },
       ...{ route: match?.route ?? null, params: match?.params ?? {} },
       // What servers may read in several ways is recorded, whatever is set for the way that is read here.
-      isRecorded: recorded.length > 0 || isOdd || (match === null && recordsUnmatched),
+      isRecorded: recorded.length > 0 || isOdd || (isUnmatched && recordsUnmatched),
       name: match === null ? `${method} ${normalisedPath(first!)}` : match.route.route,
     }
   }

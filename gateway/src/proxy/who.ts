@@ -211,8 +211,9 @@ function unverified(token: string, claim: string): JsonObject {
   }
 }
 
+/** As servers find it that are lenient: passport-jwt takes any white space before it, and leaves what stands behind it. */
 function bearerOf({ headers }: IncomingMessage): string | null {
-  return /^bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1] ?? null
+  return /^\s*bearer\s+(\S+)/i.exec(headers.authorization ?? '')?.[1] ?? null
 }
 
 /** The subject of a certificate: its common name, else its first alternative name. `why`: it was not verified. */

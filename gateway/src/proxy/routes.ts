@@ -72,7 +72,8 @@ export function makeRouter(
   recordsUnmatched: boolean,
   fault: (i: number, why: string) => void,
 ): Router {
-  const tables = TABLES.map((table) => findMyWay({ ...table, maxParamLength: 16_384 }))
+  // What is longer than that would be of no route; a path has its bound in `limits.headerBytes`.
+  const tables = TABLES.map((table) => findMyWay({ ...table, maxParamLength: Number.MAX_SAFE_INTEGER }))
   const add = (methods: readonly string[], path: string, route: HttpRoute) => {
     for (const table of tables) table.on(methods as HTTPMethod[], path, () => {}, route)
   }

@@ -60,17 +60,22 @@ test('a path is tried as servers do that know case, slashes at the end, or a sem
       { route: 'POST /:tenant', action: 'tenant.write' },
     ],
     unmatched: 'pass',
+    limits: { headerBytes: 32_768 },
   })
   const recorded = ['/admin/users/', '/a/files/', '/admin/users/7;/x', '/admin/users/7;a=b/../../c']
   for (const path of [...recorded, '/HEALTH', '/health', '/admin/users'])
     expect(await ask(it.url, path)).toContain('HTTP/1.1 200')
+  // Larger than the server here takes, and not all do.
+  const long = `/admin/users/${'0'.repeat(16_385)}7`
+  expect(await ask(it.url, long)).toContain('HTTP/1.1 431')
   const intents = (await it.events()).filter(({ http }) => http.kind === 'intent')
-  expect(intents.map(({ action, metadata }) => `${action} ${metadata.path}`)).toEqual([
+  expect(intents.map(({ action, metadata }) => `${action} ${metadata.path}`.slice(0, 45))).toEqual([
     'admin.user.update /admin/users/',
     'file.write /a/files/',
     'admin.user.update /admin/users/7;/x',
     'admin.user.update /admin/users/7;a=b/../../c',
     'tenant.write /HEALTH',
+    'admin.user.update /admin/users/00000000000000',
   ])
 })
 

@@ -13,6 +13,8 @@ const HOP_BY_HOP = new Set([
 ])
 /** What a sender may not have removed by naming it in Connection: upstream and record would see different requests. */
 const NEVER_REMOVED = /^(?:host|content-.*|authorization|cookie|expect|trailer|forwarded|x-forwarded-.*|via)$/
+/** RFC 9112, 3.2. Servers that join host and path to a URL find another path where the host has a slash or a question mark. */
+const HOST = /^(?:\[[\w:.%-]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/
 /** Not in trailers: they would change what was said before. */
 const NEVER_TRAILING = /^(?:host|content-.*|authorization|cookie|set-cookie|expect|trailer|cache-control|location|:.*)$/
 const ONCE = new Set(['host', ':authority', 'content-length', 'authorization', 'transfer-encoding'])
@@ -78,6 +80,7 @@ export function checkHead(
     throw new HttpRefusal('http_request_invalid', 'Transfer-Encoding must be chunked, and of HTTP/1.1.')
   if (seen.has(':authority') && seen.has('host') && headers[':authority' as 'host'] !== headers.host)
     throw new HttpRefusal('http_request_invalid', 'Host and :authority differ.')
+  if (!HOST.test(hostOf(req))) throw new HttpRefusal('http_request_invalid', 'The Host header names no host.')
   const named = tokens(headers.connection).find((name) => name === identity || NEVER_REMOVED.test(name))
   if (named !== undefined) throw new HttpRefusal('http_request_invalid', `Connection must not name ${named}.`)
 }

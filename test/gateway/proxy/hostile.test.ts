@@ -44,6 +44,8 @@ const REFUSED: [what: string, request: string, code: string][] = [
     'http_request_invalid',
   ],
   ['two hosts', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 'http_request_invalid'],
+  ['a path in the host', 'GET /x HTTP/1.1\r\nHost: a:80/admin?\r\nConnection: close\r\n\r\n', 'http_request_invalid'],
+  ['a name before the host', 'GET /x HTTP/1.1\r\nHost: a@b\r\nConnection: close\r\n\r\n', 'http_request_invalid'],
   ['another host in the target', 'GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n', 'http_request_invalid'],
   [
     'a connection that removes who asks',

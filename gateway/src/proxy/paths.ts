@@ -28,6 +28,9 @@ const MARKS: readonly (readonly [name: string, form: RegExp])[] = [
   ['width', /[^\0-\x7f]|%[89a-f][0-9a-f]|%u/i],
 ]
 
+/** As `new URL(req.url, base)` reads it, which many servers in Node do: what follows two slashes is a host. */
+const withoutHost = (path: string): string => path.replace(/^[/\\]{2,}[^/\\]*/, '')
+
 /** What servers differ in: each is done or not. */
 const DIFFERENCES = [
   (path: string) => decodedWhole(path),
@@ -41,7 +44,7 @@ const DIFFERENCES = [
   (path: string) => withoutDots(path),
 ]
 
-/** Of longer odd paths only two readings are made: as it came, and with all that servers may do. */
+/** Of longer odd paths only three readings are made: as it came, and with all that servers may do, with and without a host. */
 const LONGEST = 1_024
 
 /** @param target of the request, in origin form: begins with a slash */
@@ -51,8 +54,12 @@ export function readPath(target: string): ReadPath {
   const query = at < 0 ? '' : target.slice(at)
   if (PLAIN.test(raw)) return { raw, query, readings: [raw], odd: [] }
   let spellings = new Set([raw])
-  if (raw.length > LONGEST) spellings.add(DIFFERENCES.reduce((path, change) => change(path), raw))
-  else for (const change of DIFFERENCES) spellings = new Set([...spellings, ...[...spellings].map(change)])
+  if (raw.length > LONGEST) {
+    for (const begun of [raw, withoutHost(raw)])
+      spellings.add(DIFFERENCES.reduce((path, change) => change(path), begun))
+  } else
+    for (const change of [withoutHost, ...DIFFERENCES])
+      spellings = new Set([...spellings, ...[...spellings].map(change)])
   const readings = new Set([...spellings].map((path) => routable(path.split('/').map(decoded))))
   const isOdd = readings.size > 1
   const odd = isOdd ? MARKS.filter(([, form]) => form.test(raw)).map(([name]) => name) : []

@@ -166,7 +166,8 @@ test('the stateless revision: each answer with its own request, whatever their i
   })
   const it = await world({ policy: { deny: ['rm_*'] } })
   const recorder = await record(it, url)
-  const say = (word: string) => post(recorder.url, calling('say', { say: word }, 7), mirrored('say'))
+  const say = (word: string) =>
+    post(recorder.url, calling('say', { say: word }, 7), { ...mirrored('say'), constructor: 'mine' })
   // Two at once with one id.
   const [one, two] = await Promise.all([say('one'), say('two')])
   expect([one.json.result.content[0].text, two.json.result.content[0].text]).toEqual(['one', 'two'])
@@ -184,6 +185,7 @@ test('the stateless revision: each answer with its own request, whatever their i
   expect(seen.map(({ body }) => JSON.parse(body).params.name)).toEqual(['say', 'say', 'stream', 'error', 'say'])
   expect(seen.at(-1)!.body).toBe(pretty)
   expect(seen[0]!.headers).toMatchObject({ 'mcp-method': 'tools/call', 'mcp-name': 'say', host: new URL(url).host })
+  expect(seen[0]!.headers).toHaveProperty('constructor', 'mine')
   await recorder.close()
 
   const events = await it.events()

@@ -63,7 +63,8 @@ export function movedTo({ statusCode, headers: { location } }: IncomingMessage):
 export function passedHeaders(message: IncomingMessage): OutgoingHttpHeaders {
   const { rawHeaders, headers } = message
   const named = (headers.connection ?? '').split(',').map((each) => each.trim().toLowerCase())
-  const passed: Record<string, string | string[]> = {}
+  // Without a prototype, or a header named `constructor` would be there before it comes.
+  const passed: Record<string, string | string[]> = Object.create(null)
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!.toLowerCase()
     if (HOP_BY_HOP.has(name) || named.includes(name)) continue

@@ -37,7 +37,10 @@ export type RequestWay = {
 }
 
 /** A name as servers read it that make variables of headers: `X_A` is `X-A` to most, and to lighttpd's CGI `X.A` and `X!A` are too. */
-export const dashedName = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '-')
+export const dashedName = (name: string): string => {
+  const lower = name.toLowerCase()
+  return /[^a-z0-9-]/.test(lower) ? lower.replace(/[^a-z0-9]/g, '-') : lower
+}
 
 /** Whether it came by HTTP/2: a request of HTTP/1.1 can say so without being it. */
 export const isHttp2 = (req: IncomingMessage): boolean => 'stream' in req

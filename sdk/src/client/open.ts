@@ -39,7 +39,7 @@ export type AuditLogOptions<Fields extends string = never> = {
    * - a directory, one for each process; keep it across restarts
    * - a directory with `{worker}` in its last name, such as `./spool/{worker}`, for any number of processes: each takes the lowest
    *   number that no live process holds, goes on with the stream there, and sends what other dead ones left
-   * - `memory`: nowhere, for functions and read-only containers. `record()` then resolves on the receipt, and what the log has not
+   * - `memory`: nowhere, for functions, edge workers and read-only containers. `record()` then resolves on the receipt, and what the log has not
    *   accepted is lost with the process
    */
   spool: string
@@ -515,6 +515,9 @@ function checkOptions(options: AuditLogOptions<string>) {
   if (!isSourceName(source)) fail('source', 'must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')
   if (typeof spool !== 'string' || spool === '') fail('spool', "must be the path of a directory, or 'memory'")
   if (hasPlace(spool) && !isTemplate(spool)) fail('spool', 'must have {worker} once, and in its last name')
+  // Files there are gone with the request, and what says so is an error about sockets, if any.
+  if (spool !== IN_MEMORY && globalThis.navigator?.userAgent === 'Cloudflare-Workers')
+    fail('spool', "must be 'memory' on Cloudflare Workers, which keep no files")
   if (!['zstd', 'gzip', 'none'].includes(compression)) fail('compression', 'must be zstd, gzip or none')
   if (compression === 'zstd' && !HAS_ZSTD) fail('compression', 'must be gzip or none: this runtime has no zstd')
   if (options.key === undefined) fail('key', 'is missing: a private JWK, the path of a key file, or a signer')

@@ -31,6 +31,17 @@ test('record() resolves on a receipt that was checked; what is recorded together
   expect(idsIn(log)).toHaveLength(6)
 })
 
+test('where files go with the request, as on Cloudflare Workers, there is no spool on a disk', async () => {
+  vi.stubGlobal('navigator', { userAgent: 'Cloudflare-Workers' })
+  onTestFinished(() => void vi.unstubAllGlobals())
+  const options = { url: 'http://127.0.0.1:1', source: 'test', key }
+  for (const spool of [tempDir(), `${tempDir()}/{worker}`])
+    await expect(openAuditLog({ ...options, spool })).rejects.toMatchObject({
+      ...{ code: 'option_invalid', message: expect.stringContaining("'memory' on Cloudflare Workers") },
+    })
+  await (await openAuditLog({ ...options, spool: 'memory' })).close()
+})
+
 test('close() ends the stream, once, and only where something was recorded', async () => {
   const log = await startLog()
   await (await open(log)).close()

@@ -28,7 +28,10 @@ test.skipIf(!browserAvailable())(
     const own = JSON.parse(await readFile(join(it.folder, 'key.json'), 'utf8')) as PrivateJwk
     await register(service.url, 'agents', [{ jwk: publicJwk(own) }])
 
-    const { page, complaints } = await watch(await browser.newContext({ viewport: { width: 1280, height: 900 } }))
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
+    // Machines of people tell any time.
+    await context.addInitScript('{ const now = Date.now; Date.now = () => now() + 31_536_000_000 }')
+    const { page, complaints } = await watch(context)
     await page.goto(`${service.url}/console/#/approvals`)
     await page.fill('#token', READER)
     await page.click('button:text("Sign in")')
@@ -83,7 +86,7 @@ test.skipIf(!browserAvailable())(
     const why = { state: 'unknown', why: 'recorder_was_killed', intent: 'z' }
     await log.record({ ...lost, action: 'mcp.tools.call.result', metadata: { mcp: why } })
     await log.close()
-    await page.locator('tr:has-text("pay")').nth(4).waitFor()
+    await page.locator('tr:has-text("pay"):has-text("in 9 minutes")').nth(4).waitFor()
     await page.locator('tr:has-text("lost")').waitFor({ state: 'detached' })
     expect(await page.locator('tr:has-text("old")').count()).toBe(0)
     await page.locator('tr:has-text("echo"):has-text("eve"):has-text("elsewhere")').waitFor()

@@ -13,6 +13,15 @@ export class ApiError extends Error {
   }
 }
 
+/** How much the clock of this machine is behind that of the service, ms. */
+let behind = 0
+
+/**
+ * The time by the clock of the service, as its last answer told, ms. That of this machine may be wrong, and then a call that waits would be
+ * taken for one whose time is up, and what is a year old for new.
+ */
+export const serviceNow = (): number => Date.now() + behind
+
 /** Longer than the service itself waits for its database. ms */
 const ANSWER_MS = 120_000
 
@@ -37,6 +46,8 @@ export async function apiText(path: string, method = 'GET', body?: object): Prom
     headers: { 'x-killick-console': '1', ...(body && { 'content-type': 'application/json' }) },
     ...(body && { body: JSON.stringify(body) }),
   }).catch(unreachable)
+  const told = Date.parse(response.headers.get('date') ?? '')
+  if (!Number.isNaN(told)) behind = told - Date.now()
   const text = await response.text().catch(unreachable)
   const problem = response.ok ? null : jsonOf<{ code?: string; detail?: string; status?: unknown }>(text)
   // How ready the service is comes with 503 too, where it is not; in every other 503 the status is that number.

@@ -6,7 +6,7 @@ import { type Outcome, outcomeOf } from '../shared/outcome.ts'
 import { said } from '../shared/text.ts'
 import { outcomeMark } from '../shared/verdict.ts'
 import { plural } from '../shared/words.ts'
-import { type AlteredEvent, ApiError, type ListedEvent, type ReadableEvent } from './api.ts'
+import { type AlteredEvent, ApiError, type ListedEvent, type ReadableEvent, serviceNow } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
 /** After this long without an answer what stands there is called old. ms */
@@ -160,7 +160,7 @@ export async function watched<T>(
   /** When the look began that is not over, ms; null: none. */
   let began: number | null = null
   const look = async () => {
-    const at = new Date().toISOString()
+    const at = new Date(serviceNow()).toISOString()
     const state = await read()
     const text = JSON.stringify(state)
     if (text !== shown) {

@@ -4,10 +4,10 @@ import { type Child, h } from './dom.ts'
 
 type Log = NonNullable<FrontAnswer['log']>
 
-/** "18:02:31 UTC", with the day where it is not today's. */
-export function moment(iso: string): HTMLElement {
+/** "18:02:31 UTC", with the day where it is not today's. @param now ms */
+export function moment(iso: string, now = Date.now()): HTMLElement {
   const [day, time] = [iso.slice(0, 10), `${iso.slice(11, 19)} UTC`]
-  const isToday = day === new Date().toISOString().slice(0, 10)
+  const isToday = day === new Date(now).toISOString().slice(0, 10)
   return h('time', { datetime: iso }, isToday ? time : `${day} ${time}`)
 }
 

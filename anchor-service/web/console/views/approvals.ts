@@ -4,7 +4,7 @@ import { sessionOf } from '@killick/sdk/words'
 import type { SessionAnswer } from '../../../src/http/answers.ts'
 import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api, type ListedEvent, type ReadableEvent } from '../api.ts'
+import { api, type ListedEvent, type ReadableEvent, serviceNow } from '../api.ts'
 import { count, empty, hrefOf, labelled, row, span, table, view, watched, when, who } from '../parts.ts'
 
 const ACTION = 'mcp.approval'
@@ -21,12 +21,13 @@ type AskedCall = { event: ReadableEvent; known: JsonObject }
 export type Approvals = { waiting: AskedCall[]; decided: AskedCall[]; isAll: boolean }
 
 /** What the recorders say that they have asked and heard within a day. */
-export async function readApprovals(now = Date.now()): Promise<Approvals> {
-  const { calls: told, isAll } = await readCalls(ACTION, new Date(now - LONGEST_MS).toISOString())
+export async function readApprovals(): Promise<Approvals> {
+  const { calls: told, isAll } = await readCalls(ACTION, new Date(serviceNow() - LONGEST_MS).toISOString())
   const decided = told.filter(({ known }) => known.verdict !== 'waits')
   const isOver = new Set(decided.map((it) => callOf(it)))
   const undecided = told.filter(
-    (it) => it.known.verdict === 'waits' && !isOver.has(callOf(it)) && Date.parse(String(it.known.until)) > now,
+    (it) =>
+      it.known.verdict === 'waits' && !isOver.has(callOf(it)) && Date.parse(String(it.known.until)) > serviceNow(),
   )
   const oldest = undecided.at(-1)?.event.recordedAt
   const ended = oldest === undefined ? [] : (await readCalls(OUTCOME, oldest)).calls
@@ -59,7 +60,7 @@ const intentOf = ({ event, known }: AskedCall): string => JSON.stringify([event.
 
 export async function approvals(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
   const { approvals: origins } = await api<SessionAnswer>('/console/session')
-  const read = async () => ({ ...(await readApprovals()), minute: Math.floor(Date.now() / 60_000) })
+  const read = async () => ({ ...(await readApprovals()), minute: Math.floor(serviceNow() / 60_000) })
   return view('Calls that wait for a person', await watched(read, (state) => parts(state, origins), signal))
 }
 
@@ -104,7 +105,7 @@ function waitingRow(it: AskedCall, origins: readonly string[]): HTMLElement {
       'span',
       {},
       when(until),
-      h('span', { class: 'note below' }, `in ${span((Date.parse(until) - Date.now()) / 1000)}`),
+      h('span', { class: 'note below' }, `in ${span((Date.parse(until) - serviceNow()) / 1000)}`),
     ),
     call(event),
     event.fields.actor ? who(event.fields.actor) : '',

@@ -2,7 +2,7 @@
 import type { SourceAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { type AlteredEvent, ApiError, api, type ListedEvent } from '../api.ts'
+import { type AlteredEvent, ApiError, api, type ListedEvent, serviceNow } from '../api.ts'
 import { isDay, presets, type Span, timesOf } from '../days.ts'
 import { EVENT_HEADS, empty, eventRow, faultOf, moreButton, table, view } from '../parts.ts'
 import { bundleButton } from './bundles.ts'
@@ -193,7 +193,7 @@ function form(terms: URLSearchParams, withOwn: boolean, faults: ReadonlyMap<stri
     event.preventDefault()
     go()
   }
-  const spans = { ...presets(Date.now()), 'Any time': { from: '', to: '' } }
+  const spans = { ...presets(serviceNow()), 'Any time': { from: '', to: '' } }
   const isChosen = ({ from, to }: Span) => from === (terms.get('from') ?? '') && to === (terms.get('to') ?? '')
   const made = h(
     'form',

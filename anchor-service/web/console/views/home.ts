@@ -2,7 +2,7 @@
 import type { ActivityAnswer, FrontAnswer, ReadinessAnswer } from '../../../src/http/answers.ts'
 import { type Child, h, s } from '../../shared/dom.ts'
 import { anchoredWords, moment } from '../../shared/standing.ts'
-import { api, type ListedEvent, readiness } from '../api.ts'
+import { api, type ListedEvent, readiness, serviceNow } from '../api.ts'
 import { count, EVENT_HEADS, empty, eventRow, span, table, view, watched } from '../parts.ts'
 import { readApprovals } from './approvals.ts'
 import { readWaiting } from './retention.ts'
@@ -44,7 +44,7 @@ async function read(): Promise<State> {
   if (log?.upTo && log.rest !== 'entries') log.upTo = `${log.upTo.slice(0, 16)}:00.000Z`
   return {
     ...{ front, activity, audit, entries: logSize, denied, waiting: waiting.length, proposed: proposals.length },
-    minute: Math.floor(Date.now() / 60_000),
+    minute: Math.floor(serviceNow() / 60_000),
   }
 }
 
@@ -150,7 +150,12 @@ function anchoredTile({ log }: FrontAnswer): HTMLElement {
   const target = { href: '#/anchors' }
   if (log === null || log.upTo === null) return tile('Anchored', 'nothing yet', { ...target, tone: 'wait' })
   const { tone, more } = anchoredWords(log)
-  return tile('Anchored up to', moment(log.upTo), { ...target, tone: tone === 'word' ? '' : 'wait' }, more)
+  return tile(
+    'Anchored up to',
+    moment(log.upTo, serviceNow()),
+    { ...target, tone: tone === 'word' ? '' : 'wait' },
+    more,
+  )
 }
 
 const OUTCOMES = { pass: 'passed', fail: 'failed', undecided: 'undecided' } as const
@@ -167,7 +172,7 @@ function auditTile(audit: ReadinessAnswer['audit'], entries: number | null): HTM
   const [events, size] = [last.events ?? 0, last.size ?? 0]
   const share = (of: number) => (of === 0 ? 100 : Math.floor((Math.min(size, of) / of) * 100))
   const now = entries === null ? '' : `, of ${count(entries)} now (${share(entries)} %)`
-  const ago = span((Date.now() - Date.parse(last.at)) / 1000)
+  const ago = span((serviceNow() - Date.parse(last.at)) / 1000)
   return tile(
     'Last audit',
     OUTCOMES[last.outcome],

@@ -2,7 +2,7 @@
 import type { RefusalsAnswer, StreamAnswer } from '../../../src/http/answers.ts'
 import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api } from '../api.ts'
+import { api, serviceNow } from '../api.ts'
 import { count, empty, exactly, hrefOf, labelled, list, moreButton, row, span, table, view, when } from '../parts.ts'
 import { bundleButton } from './bundles.ts'
 
@@ -79,7 +79,7 @@ function streamRow(stream: StreamAnswer, refused: Refused | undefined): HTMLElem
 
 /** What its source promises, where there is silence beyond it. */
 function silentFor({ lastAt, heartbeat }: StreamAnswer): Child {
-  const seconds = (Date.now() - Date.parse(lastAt)) / 1000
+  const seconds = (serviceNow() - Date.parse(lastAt)) / 1000
   if (heartbeat === null || seconds <= heartbeat) return span(seconds)
   return h(
     'span',

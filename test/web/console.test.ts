@@ -442,7 +442,10 @@ describe('the console', () => {
         ...INVOICE,
         action: 'row.open',
         actor: { type: 'user', id: 'u-9', name: 'Zoë Lindqvist', email: 'zoe@example.com' },
-        targets: [{ type: 'anchor', id: `31337/0x${'ab'.repeat(32)}/72` }],
+        targets: [
+          { type: 'anchor', id: `31337/0x${'ab'.repeat(32)}/72` },
+          { type: 'row', id: '\n\u202erow ' },
+        ],
         occurredAt: '2026-01-10T09:00:00Z',
       })
       await audit.flush()
@@ -455,6 +458,14 @@ describe('the console', () => {
       expect(told).toMatch(/anchor 31337\/0xab\w+…\w+ab\/72/)
       await row.locator('td:last-child').click()
       await page.waitForURL(/#\/event\/billing-api\//)
+      // What else was done to it is found by its id as it is, also where the form is sent as it stands.
+      await page.click('li:has-text("row") a >> nth=0')
+      for (const again of [false, true]) {
+        if (again) await page.click('button:text("Search")')
+        await page.waitForURL(/target=%0A%E2%80%AErow\+$/)
+        await row.waitFor()
+        expect(await page.innerText('summary')).not.toContain('\u202e')
+      }
     })
 
     test('opens an event with its neighbours, shares it, and withdraws the link', async () => {

@@ -9,13 +9,19 @@ const TEXTS = ['action', 'actor', 'target', 'outcome', 'tenant', 'source', 'stre
 const DAY_MS = 86_400_000
 const YEAR_10000 = Date.UTC(10_000, 0)
 
-/** The query, empty or beginning with `?`. White space around a value is nobody's id. @throws UsageError */
+/** What may have white space at its ends: nobody means it who types it, but an id can have it. */
+const IDS = new Set<string>(['actor', 'target', 'tenant'])
+
+/** The query, empty or beginning with `?`; white space around a value is left out. @throws UsageError */
 export function queryOf(values: ValuesOf<typeof CONDITIONS>, more: Record<string, string> = {}): string {
   const query = new URLSearchParams()
   for (const name of TEXTS) {
     const text = values[name]?.trim()
     if (text === '') throw new UsageError(`--${name} is empty`)
-    if (text !== undefined) query.set(name, text)
+    if (text === undefined) continue
+    query.set(name, text)
+    if (text !== values[name] && IDS.has(name))
+      err(`--${name} is read without the white space around it; for an id that has it, ask the service over HTTP`)
   }
   sayIds(query)
   sayName(query.get('action'))

@@ -139,6 +139,9 @@ test('an id that has its type before it is told, since nothing would be found or
   expect(await run(['search', '--target', 'order/o-7'])).toMatchObject({ code: 0, out: '', err: told('target') })
   expect((await run([...ORDER, '--dry-run', '--target', 'order/o-7'])).err).toContain(told('target'))
   expect((await run(['search', '--target', 'https://o-7/x', '--actor', '/o-7'])).err).toBe('')
+  // So is white space: an id may have it, and a hold would hold another.
+  const spaces = '--actor is read without the white space around it; for an id that has it, ask the service over HTTP\n'
+  expect((await run(['search', '--actor', ' x ', '--action', ' a.b '])).err).toBe(spaces)
 })
 
 test('what a hold covers is not erased until it is lifted', async () => {

@@ -1,6 +1,6 @@
 /** Search, live tail and export. The address holds the search, so any search is a link. */
 import type { SourceAnswer } from '../../../src/http/answers.ts'
-import { h } from '../../shared/dom.ts'
+import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { type AlteredEvent, ApiError, api, type ListedEvent, serviceNow } from '../api.ts'
 import { isDay, presets, type Span, timesOf } from '../days.ts'
@@ -19,6 +19,8 @@ const FILTERS = {
   to: 'To, that day included',
 } as const
 const OUTCOMES = ['success', 'failure', 'denied']
+/** White space at the ends of an id is part of it: without, a link to all that somebody did would lead to what others did. */
+const IDS = new Set(['actor', 'target', 'tenant'])
 const EXAMPLES: { readonly [name: string]: string } = { action: 'invoice.*', actor: 'u-17', target: '2026-0042' }
 const MAX_LIVE_ROWS = 500
 /** The ledger records its own doings too, under this name; they would hide what others have done. */
@@ -37,7 +39,8 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
   const terms = new URLSearchParams(
     [...search]
       .filter(([name]) => Object.hasOwn(FILTERS, name))
-      .flatMap(([name, value]) => (value.trim() ? [[name, value.trim()]] : [])),
+      .map(([name, value]) => [name, IDS.has(name) ? value : value.trim()])
+      .filter(([, value]) => value !== ''),
   )
   const withOwn = search.has('own') || terms.get('source') === OWN
   const { times, faults } = timesOf(Object.fromEntries(terms))
@@ -173,7 +176,7 @@ function form(terms: URLSearchParams, withOwn: boolean, faults: ReadonlyMap<stri
       }
     }
     show(faults.get(name))
-    return { name, field, fault, show }
+    return { name, value, field, fault, show, filled: (field as HTMLInputElement).value }
   })
   const own = h('input', { type: 'checkbox', id: 'own', checked: withOwn })
   const go = (changed: Partial<Span> = {}) => {
@@ -181,7 +184,11 @@ function form(terms: URLSearchParams, withOwn: boolean, faults: ReadonlyMap<stri
     const bad = fields.filter(({ field }) => field instanceof HTMLInputElement && field.validity.badInput)
     for (const { show } of bad) show('There is no such day.')
     if (bad.length > 0 && changed.from === undefined) return
-    const typed = fields.map(({ name, field }) => [name, (field as HTMLInputElement).value.trim()] as const)
+    // A field shows no line breaks, and people type white space that they do not mean.
+    const typed = fields.map(({ name, value, field, filled }) => {
+      const text = (field as HTMLInputElement).value
+      return [name, text === filled ? value : text.trim()] as const
+    })
     const wanted = { ...Object.fromEntries(typed), ...changed }
     const filled = Object.entries(wanted).filter(([, value]) => value !== '')
     const href = hrefWith(new URLSearchParams(filled), own.checked)
@@ -218,11 +225,12 @@ function form(terms: URLSearchParams, withOwn: boolean, faults: ReadonlyMap<stri
   )
   // On a telephone what was found comes first.
   const isOpen = !matchMedia('(max-width: 44rem)').matches || faults.size > 0
-  return h('details', { class: 'search', open: isOpen }, h('summary', {}, `Search${told(terms)}`), made)
+  return h('details', { class: 'search', open: isOpen }, h('summary', {}, 'Search', ...told(terms)), made)
 }
 
 /** "Search: denied, invoice.*", so that a folded form says what it asks for. */
-const told = (terms: URLSearchParams): string => (terms.size === 0 ? '' : `: ${[...terms.values()].join(', ')}`)
+const told = (terms: URLSearchParams): Child[] =>
+  [...terms.values()].flatMap((value, i) => [i === 0 ? ': ' : ', ', said(value)])
 
 /** Names to choose from, once they are known; the form works without. */
 function sourceNames(): HTMLElement {
@@ -340,7 +348,10 @@ function saved(terms: URLSearchParams): HTMLElement {
           h(
             'a',
             { href: `#/events?${search}` },
-            [...new URLSearchParams(search)].map(([name, value]) => `${name}: ${value}`).join(', '),
+            ...[...new URLSearchParams(search)].flatMap(([name, value], i) => [
+              `${i === 0 ? '' : ', '}${name}: `,
+              said(value),
+            ]),
           ),
           h(
             'button',

@@ -112,7 +112,7 @@ export type Erasing = {
 export type ErasingDeps = {
   ledger: Ledger
   pool: pg.Pool
-  /** Where orders are kept outside the database, each before it is carried out. Default: nowhere. */
+  /** Where orders are kept outside the database, each before it is answered and carried out. Default: nowhere. */
   orders?: Pick<KeptOrders, 'keep'>
   /** Called when an order was carried out. */
   done?: (erasure: StoredErasure) => void | Promise<void>
@@ -293,6 +293,9 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
         throw new Refusal('erasure_held', `${held.length} of ${list.length} events are held.`, { holds: covering })
       },
     })
+    // Its turn may come late, behind a long one or at the next start, and a restored database would know nothing of it until then. It
+    // stands in the log: where it cannot be kept now, it is before it is carried out.
+    await orders?.keep().catch((error: Error) => tell(said.id, error))
     return (await readErasure(pool, said.id))!
   }
 

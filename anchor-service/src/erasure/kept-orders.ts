@@ -121,16 +121,24 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
     await syncFolder(folder)
   }
 
+  async function writeMissing(): Promise<void> {
+    const { rows } = await db.query<{ id: string }>('select id from erasures where policy is null order by log_index')
+    if (rows.length === 0) return
+    const known = await list()
+    for (const { id } of rows) {
+      if (known.has(id)) continue
+      const { root, ...order } = await readOrder(db, id)
+      if (isCommitted(order, root)) await write(order)
+    }
+  }
+
+  /** One after the other: two would write the same draft. */
+  let writing: Promise<void> = Promise.resolve()
+
   return {
-    async keep() {
-      const { rows } = await db.query<{ id: string }>('select id from erasures where policy is null order by log_index')
-      if (rows.length === 0) return
-      const known = await list()
-      for (const { id } of rows) {
-        if (known.has(id)) continue
-        const { root, ...order } = await readOrder(db, id)
-        if (isCommitted(order, root)) await write(order)
-      }
+    keep() {
+      writing = writing.catch(() => {}).then(writeMissing)
+      return writing
     },
     lost: () => readMissing('open'),
     left: () => readMissing('left'),

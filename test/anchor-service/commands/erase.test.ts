@@ -9,7 +9,7 @@ import { acceptHead } from '../../../anchor-service/src/commands/accept-head.ts'
 import { eraseAfterRestore } from '../../../anchor-service/src/commands/erase.ts'
 import { loadConfig } from '../../../anchor-service/src/config.ts'
 import { keepErasing } from '../../../anchor-service/src/erasure/erasing.ts'
-import { readOrder } from '../../../anchor-service/src/erasure/kept-orders.ts'
+import { keepOrders, readOrder } from '../../../anchor-service/src/erasure/kept-orders.ts'
 import { openStore } from '../../../anchor-service/src/open-store.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { tamper } from '../audit/support/audits.ts'
@@ -221,14 +221,16 @@ describe('a pack of before an order', () => {
     await lift(hold)
   })
 
-  test('what was ordered again and not carried out is carried out', async () => {
+  test('what was ordered again and not carried out is kept already, and carried out', async () => {
     const store = await openStore(config())
-    const erasing = keepErasing(store)
+    const erasing = keepErasing({ ...store, orders: keepOrders(store.pool, service.folder) })
     await erasing.close()
     const [, , id] = (await call(service.url, '/v1/erasures')).json.erasures.map((one: { id: string }) => one.id)
     expect(await erasing.repeat(await readOrder(store.pool, id), { type: 'operator', id: 'o-1' })).toMatchObject({
       ...{ erasure: { count: 1, end: null }, held: [], unreadable: [] },
     })
+    const { json } = await call(service.url, '/v1/erasures')
+    expect(await readdir(join(service.folder, 'erasures'))).toContain(`${json.erasures.at(-1).id}.json`)
     await store.close()
     expect(await erase()).toMatch(/Nothing of what they name is there/)
     await expectErased()

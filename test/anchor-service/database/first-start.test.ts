@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, truncate } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -47,6 +47,11 @@ test('two processes may start at once on a data folder that has no cluster yet, 
     const late = new pg.Client({ connectionString: await next.databaseUrl('killick') })
     await late.connect()
     await late.end()
+
+    // A start that does not come to write its log is told in its own words, and not in those of the one before.
+    await clusters.pop()!.close()
+    await writeFile(join(folder, 'postgres/postmaster.pid'), 'torn\n')
+    await expect(startCluster(folder)).rejects.toThrow(/words:\npg_ctl: invalid data in PID file/)
   } finally {
     for (const cluster of clusters) await cluster.close()
     await rm(folder, { recursive: true, force: true })

@@ -99,6 +99,7 @@ export async function ensureRunning(
     // It may have ended since.
     const lines = running.code === 0 ? (await readText(pidFileOf(data)))?.split('\n') : undefined
     if (lines !== undefined) return Number(lines[3])
+    const logged = (await stat(logOf(data)).catch(() => null))?.size ?? 0
     const settings = `-p ${credentials.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=on -c shared_buffers=256MB -c max_wal_size=2GB`
     const started = await run(
       binaries.pg_ctl,
@@ -106,7 +107,9 @@ export async function ensureRunning(
       runAs,
     )
     if (started.code === 0) return credentials.port
-    const log = ((await readText(logOf(data))) ?? started.out).trim().split('\n').slice(-8).join('\n')
+    // What an earlier start left in the log would hide why this one did not get that far, such as files of another user.
+    const since = (await readFile(logOf(data)).catch(() => null))?.subarray(logged).toString().trim()
+    const log = (since || started.out.trim()).split('\n').slice(-8).join('\n')
     if (attempt === 3) throw new StartError(`PostgreSQL did not start from ${data}. Its last words:\n${log}`)
     if (log.includes('pre-existing shared memory block')) {
       const ended = await endOrphans(data)

@@ -17,11 +17,13 @@ export async function acceptHead(config: Config, isSure: boolean): Promise<strin
   try {
     const { ledger } = store
     const fault = await ledger.checkHead()
-    if (fault === null) return 'The log in the database continues what was signed. There is nothing to accept.\n'
+    const orders = keepOrders(store.pool, config.dataFolder)
+    // Whoever was interrupted behind the decision has not read what is to be done next.
+    if (fault === null) return `${NOTHING}${(await orders.lost()).length > 0 ? ERASE : ''}`
     if (!isSure) throw new StartError(`${describe(fault)}\n\n${DECIDE}`)
     await ledger.acceptHead()
     const head = (await ledger.head())!
-    const lost = await keepOrders(store.pool, config.dataFolder).lost()
+    const lost = await orders.lost()
     return `${describe(fault)}\n\nAccepted, and recorded as the event log.accept-head. The log goes on at ${head.size} entries.\n${AGAIN}${ANCHORED}${lost.length > 0 ? ERASE : ''}`
   } finally {
     await store.close()
@@ -37,6 +39,8 @@ ${found === null ? '  nothing: the log is empty' : indented(found)}
 The second does not continue the first. Entries that were accepted, and for which receipts were given, are missing from the
 database or are others now: it was restored from an older copy, has lost its end, or somebody has cut it off.`
 }
+
+const NOTHING = 'The log in the database continues what was signed. There is nothing to accept.\n'
 
 const DECIDE = `Nothing was changed. If you have the missing entries (a replica, an archive, a newer copy), restore them: the service then goes
 on by itself. To go on without them:

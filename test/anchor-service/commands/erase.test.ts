@@ -131,6 +131,8 @@ describe('a database of before an order', () => {
     )
     await expect(erase(before)).rejects.toThrow(/does not continue what was signed[\s\S]*accept-head/)
     expect(await acceptHead(config(before), true)).toMatch(/erase --after-restore/)
+    // Whoever was interrupted there has not read it.
+    expect(await acceptHead(config(before), true)).toMatch(/nothing to accept[\s\S]*erase --after-restore/)
     await expect(testService({}, { ...service, databaseUrl: before })).rejects.toThrow(/erase --after-restore/)
   })
 

@@ -1,11 +1,14 @@
 // The command `reindex`, beside a running service.
 import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { acceptHead } from '../../../anchor-service/src/commands/accept-head.ts'
+import { explainFault } from '../../../anchor-service/src/commands/explained.ts'
 import { reindexAll } from '../../../anchor-service/src/commands/reindex.ts'
 import { loadConfig } from '../../../anchor-service/src/config.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
+import { smallDisk } from '../../support/small-disk.ts'
 import { recordSome } from '../audit/support/audits.ts'
 import { call, type TestService, testService } from '../support/service.ts'
 
@@ -55,4 +58,22 @@ test('continues where it was stopped, and says so; a note of progress that makes
     expect(await reindexAll(config())).not.toContain('continued')
   }
   expect(await rows()).toEqual(stored)
+})
+
+test('a full disk is told in a sentence, by commands that keep heads too', async () => {
+  const disk = smallDisk(1)
+  try {
+    await cp(join(service.folder, 'keys'), join(disk.folder, 'keys'), { recursive: true })
+    disk.fill()
+    const full = loadConfig({ DATABASE_URL: service.databaseUrl, KILLICK_DATA: disk.folder })
+    for (const command of [() => reindexAll(full), () => acceptHead(full, false)])
+      await expect(explainFault(command)).rejects.toMatchObject({
+        ...{
+          name: 'StartError',
+          message: expect.stringMatching(/ENOSPC: .*\. Run the command again when that is mended/),
+        },
+      })
+  } finally {
+    disk.remove()
+  }
 })

@@ -63,6 +63,10 @@ export class Asking {
   #isSkipping = false
   /** Whether something was asked for that may have changed how the server reads a text. */
   #hasSet = false
+  /** Whether there may be a cursor that does something of that kind, or runs what nobody here has seen, once it is read. */
+  #cursorsRun = false
+  /** Whether one of them may be of this segment: then it may also be read where the segment ends, to be held beyond its transaction. */
+  #endRuns = false
   readonly #steps: AskedSteps
   readonly #hasPolicy: boolean
 
@@ -96,6 +100,11 @@ export class Asking {
   /** What waits for more of the client goes on without. */
   release(): void {
     this.#steps.release()
+  }
+
+  /** Everything that was asked for has its answer, and no transaction is open: what cursors there are have been read to their end. */
+  settled(): void {
+    this.#cursorsRun = false
   }
 
   /** Takes a message. @returns false if what it names depends on answers that have not come yet: then it was not taken */
@@ -151,6 +160,7 @@ export class Asking {
         this.#steps.release()
         this.#isSkipping = false
         this.#names.segment += 1
+        this.#segmentEnds()
         // While the server takes data of COPY it ignores it.
         if (!this.#answering.isCopyingIn) this.#events.segmentEnds()
         this.#answering.syncAsked()
@@ -189,6 +199,7 @@ export class Asking {
     if (asked === UNCERTAIN || this.#events.isUncertainOf(asked.effects)) return false
     this.#names.segment += 1
     this.#ask(asked)
+    this.#segmentEnds()
     return true
   }
 
@@ -476,6 +487,18 @@ export class Asking {
     return found
   }
 
+  /** Something may have run that nobody here has seen. */
+  #ran(): void {
+    this.#reading.doubts += 1
+    this.#unsettle()
+  }
+
+  /** What was asked for since the last end may be committed by this one. */
+  #segmentEnds(): void {
+    if (this.#endRuns) this.#ran()
+    this.#endRuns = false
+  }
+
   /** The server may read the next text otherwise. */
   #unsettle(): void {
     this.#hasSet = true
@@ -485,15 +508,17 @@ export class Asking {
   /** What a statement changes in what is known of the session. */
   #noted({ effects, unknownWhy }: Asked): void {
     const runs = unknownWhy.some((why) => RUNS.has(why))
-    if (runs) {
-      this.#reading.doubts += 1
-      this.#unsettle()
-    }
+    if (runs || (this.#cursorsRun && effects.some(readsCursors))) this.#ran()
     if (runs || effects.some(givesCursor)) this.#names.cursors += 1
-    for (const { kind, set, transaction = '' } of effects) {
-      if (set?.name === 'search_path') this.#reading.hasSearchPath = true
-      if (kind === 'discard' || READS_BY.has(set?.name ?? '')) this.#unsettle()
-      else if (this.#hasSet && ENDS.has(transaction)) this.#reading.isUnsettled = true
+    // A function may have opened one.
+    if (runs || effects.some((effect) => givesCursor(effect) && setsReading(effect))) {
+      this.#cursorsRun = true
+      this.#endRuns = true
+    }
+    for (const effect of effects) {
+      if (effect.set?.name === 'search_path') this.#reading.hasSearchPath = true
+      if (setsReading(effect)) this.#unsettle()
+      else if (this.#hasSet && ENDS.has(effect.transaction ?? '')) this.#reading.isUnsettled = true
     }
   }
 
@@ -562,6 +587,13 @@ function beginningOf(effects: readonly StatementEffect[]): number {
 /** DECLARE and CLOSE, but not FETCH and MOVE. */
 const givesCursor = ({ kind, unknownWhy }: StatementEffect): boolean =>
   kind === 'cursor' && !unknownWhy.includes('cursor')
+
+/** Whether it may change how the server reads a text. */
+const setsReading = ({ kind, set }: StatementEffect): boolean => kind === 'discard' || READS_BY.has(set?.name ?? '')
+
+/** FETCH and MOVE; and COMMIT, for what is held beyond it. */
+const readsCursors = ({ transaction, unknownWhy }: StatementEffect): boolean =>
+  transaction === 'commit' || unknownWhy.includes('cursor')
 
 const NO_EFFECTS: readonly StatementEffect[] = []
 const NO_NAMES: ReadonlyMap<number, Naming<Prepared>> = new Map()

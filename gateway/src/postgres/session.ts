@@ -104,6 +104,7 @@ export class PostgresSession {
         if (!this.#lane.isEmpty) return
         this.#reading.isUnsettled = false
         events.settled()
+        if (!this.#answering.isInTransaction) this.#asking.settled()
       },
       lost: (why) => this.#end('relay', { code: 'postgres_session_lost', why }),
     })

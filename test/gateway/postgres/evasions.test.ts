@@ -108,6 +108,48 @@ test('a name that was given anew where nobody saw it is not believed', async () 
   ])
 })
 
+test('what a cursor does is done when it is read, or held beyond its transaction', async () => {
+  const text = "select '\\', ' ; delete from t; --'"
+  const set = "declare c cursor for select set_config('standard_conforming_strings', 'off', false)"
+  const again = "execute 'deallocate p'; execute 'prepare p as delete from t'; return 1"
+  await queryAsOwner(it.direct, `create function again() returns int language plpgsql as $$begin ${again}; end$$`)
+  const held = 'declare c cursor with hold for select again()'
+  const { found } = await asks(
+    [message('Q', 'prepare p as select 1')],
+    [message('Q', `begin; ${set}`)],
+    [message('Q', text)],
+    // Read by the server before it has told the relay of the setting: the second text deletes.
+    [message('Q', 'fetch c'), message('Q', text)],
+    [],
+    [message('Q', 'rollback')],
+    [message('Q', 'begin; declare c cursor for select again()')],
+    [message('Q', 'deallocate p; prepare p as select 2')],
+    [message('Q', 'execute p')],
+    [message('Q', 'fetch c')],
+    [message('Q', 'execute p')],
+    [message('Q', `deallocate p; prepare p as select 3; close c; ${held}`)],
+    [message('Q', 'deallocate p; prepare p as select 3')],
+    [message('Q', 'commit')],
+    [message('Q', 'execute p')],
+    // Without a transaction that anybody has begun a sync commits.
+    [message('Q', 'close c; deallocate p')],
+    [parse('', held), ...bind(''), parse('p', 'select 4'), message('S')],
+    [...bind('p'), message('S')],
+    // One that only reads leaves everything as it was.
+    [parse('q', 'select 5'), message('S')],
+    [message('Q', 'begin; declare d cursor for select 1')],
+    [message('Q', 'fetch d'), message('Q', text)],
+    [],
+    [message('Q', 'commit')],
+    [...bind('q'), message('S')],
+  )
+  const whyOf = (asked: string) => found.filter(([each]) => each === asked).map(([, why]) => why)
+  expect(whyOf(text)).toEqual([[], ['standard_conforming_strings'], []])
+  expect(whyOf('execute p').map((why) => why.includes('prepared_name'))).toEqual([false, true, true])
+  expect(whyOf('select 4')).toEqual([['prepared_name']])
+  expect(whyOf('select 5')).toEqual([[]])
+})
+
 test('what was prepared is read again by the server once search_path is another', async () => {
   const text = "select lower('X')"
   const set = 'set search_path = elsewhere, pg_catalog'

@@ -118,11 +118,22 @@ function operator(list: unknown, draft: EffectDraft): void {
   if (!isHarmless(names, BUILT_IN_OPERATORS)) draft.unknown('operator', names.join('.'))
 }
 
-/** The text of a constant, through casts. */
-export function constantOf(value: unknown): string | null {
-  const node = value as { A_Const?: { sval?: { sval?: string } }; TypeCast?: { arg: unknown } } | undefined
-  if (node?.TypeCast !== undefined) return constantOf(node.TypeCast.arg)
+/**
+ * The text of a constant, through casts that leave it as it is: one to `varchar(4)`, `bpchar` or `bytea` makes another one of it.
+ * @param last the type that the outermost one may have too
+ */
+export function constantOf(value: unknown, last = 'text'): string | null {
+  const node = value as { A_Const?: { sval?: { sval?: string } }; TypeCast?: SqlTree } | undefined
+  if (node?.TypeCast !== undefined) return isOfType(node.TypeCast, last) ? constantOf(node.TypeCast.arg) : null
   return node?.A_Const?.sval === undefined ? null : (node.A_Const.sval.sval ?? '')
+}
+
+/** Whether a cast is to a type of text without a length, or to this type of PostgreSQL's own. */
+function isOfType({ typeName }: SqlTree, type: string): boolean {
+  const { names, typmods, arrayBounds } = typeName as SqlTree
+  return (
+    typmods === undefined && arrayBounds === undefined && isHarmless(strings(names), new Set(['text', 'varchar', type]))
+  )
 }
 
 /** Settings that one statement sets beside its first. */
@@ -130,8 +141,8 @@ const MAX_SETS = 10
 
 /** Whether it is a constant that PostgreSQL takes for true. */
 function isTrue(value: unknown): boolean {
-  const node = value as { A_Const?: { boolval?: { boolval?: boolean } }; TypeCast?: { arg: unknown } } | undefined
-  if (node?.TypeCast !== undefined) return isTrue(node.TypeCast.arg)
+  const node = value as { A_Const?: { boolval?: { boolval?: boolean } }; TypeCast?: SqlTree } | undefined
+  if (node?.TypeCast !== undefined) return isOfType(node.TypeCast, 'bool') && isTrue(node.TypeCast.arg)
   return (
     node?.A_Const?.boolval?.boolval === true ||
     /^\s*(?:t(?:r(?:ue?)?)?|y(?:es?)?|on|1)\s*$/i.test(constantOf(value) ?? '')
@@ -144,15 +155,15 @@ VISITS.FuncCall = (node, scope, draft) => {
   if (names.length === 1) draft.usesSearchPath = true
   const isOwn = names.length === 1 || (names.length === 2 && names[0] === 'pg_catalog')
   const own = isOwn ? names.at(-1)! : ''
-  const first = constantOf(args?.[0])
   if (own === 'nextval' || own === 'setval') {
+    const first = constantOf(args?.[0], 'regclass')
     // A text of digits is the number of a sequence, not its name.
     const sequence = first === null || /^[\s\d]*$/.test(first) ? null : parseName(first)
     if (sequence === null) draft.unknown('function', own)
     else draft.writes.add(draft.table(sequence))
   } else if (own === 'set_config') {
     draft.also.add('set')
-    const name = first?.toLowerCase() ?? null
+    const name = constantOf(args?.[0])?.toLowerCase() ?? null
     const isLocal = isTrue(args?.[2])
     const sets = { name: name ?? '', value: constantOf(args?.[1]), ...(isLocal && { isLocal }) }
     const { set, alsoSets = [] } = draft.own

@@ -71,11 +71,18 @@ function whyUnsettled(text: Buffer, read: string, isOfUtf8: boolean, reading: Re
   const { isUnsettled } = reading
   const isOfOther = reading.encoding !== 'UTF8' || !isOfUtf8 || isUnsettled
   if (isOfOther && (read.length !== text.length || !isOfUtf8)) why.push('encoding')
+  else if (reading.serverEncoding !== 'UTF8' && known.tables.some((name) => mayBeFolded(name, reading)))
+    why.push('encoding')
   if ((!reading.isStandard || isUnsettled) && read.includes('\\')) why.push('standard_conforming_strings')
   if (hasOtherPath(reading) && known.usesSearchPath) why.push('search_path')
   if (known.sinceVersion > reading.version) why.push('server_version')
   return why
 }
+
+/** Beyond ASCII the server makes small letters of a name only where a character is a byte, by the locale of the database; the parser does not. */
+const mayBeFolded = (name: string, { serverEncoding }: Reading): boolean =>
+  BEYOND_ASCII.test(name) && (serverEncoding === 'SQL_ASCII' || name !== name.toLowerCase())
+const BEYOND_ASCII = /[^\0-\x7f]/
 
 const hasOtherPath = ({ hasSearchPath, isUnsettled }: Reading): boolean => hasSearchPath || isUnsettled
 
@@ -89,6 +96,7 @@ type Summed = {
   readonly isFullyKnown: boolean
   readonly usesSearchPath: boolean
   readonly sinceVersion: number
+  readonly tables: readonly string[]
 }
 
 /** Of effects that are remembered by their text, summed up once. */
@@ -103,6 +111,7 @@ function summed(effects: readonly StatementEffect[]): Summed {
     isFullyKnown: unknownWhy.length === 0 && effects.every((effect) => effect.isFullyKnown),
     usesSearchPath: effects.some(({ usesSearchPath }) => usesSearchPath),
     sinceVersion: Math.max(0, ...effects.map(({ sinceVersion = 0 }) => sinceVersion)),
+    tables: effects.flatMap(({ reads, writes }) => [...reads, ...writes]),
   }
   sums.set(effects, sum)
   return sum

@@ -11,7 +11,7 @@ const ALONE = new Set('bEeFijlnOPsT')
  * the server reads them: `-c name=value`, `--name=value`.
  */
 export function settingsOf({ options = '', ...parameters }: Parameters): [string, string][] {
-  const found = Object.entries(parameters)
+  const found: [string, string][] = []
   const words = (options.match(/(?:\\.|[^ \t\n\v\f\r\\])+/gs) ?? []).map((word) => word.replace(/\\(.)/gs, '$1'))
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!
@@ -24,7 +24,8 @@ export function settingsOf({ options = '', ...parameters }: Parameters): [string
     if ((letter === 'c' || letter === '-') && equals > 0)
       found.push([value.slice(0, equals).replaceAll('-', '_'), value.slice(equals + 1)])
   }
-  return found.map(([name, value]) => [name.toLowerCase(), value])
+  // What is set twice is as the last one says, and the server takes those with a name of their own behind the options.
+  return [...found, ...Object.entries(parameters)].map(([name, value]) => [name.toLowerCase(), value])
 }
 
 const IDENTITY = new Set(['role', 'session_authorization'])
@@ -44,6 +45,6 @@ export function decideStartup(
       return { kind: 'identity', reads: [], writes: [], isFullyKnown: true, unknownWhy: [], set: each }
     })
   if (effects.length === 0) return null
-  const reason = set.find(({ name }) => name === 'killick.reason')?.value ?? null
+  const reason = set.findLast(({ name }) => name === 'killick.reason')?.value ?? null
   return decide(policy, effects, { ...who, actor: who.user, reason, now: new Date() })
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type pg from 'pg'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
 import {
@@ -41,6 +41,7 @@ const TAKEN_BACK = [
   ...["begin; savepoint b; savepoint a; set local killick.actor = 'bob'", 'savepoint b', 'release a', 'rollback to b'],
   ...["commit; prepare p as select set_config('killick.actor', 'eve', false)", 'begin; execute p; rollback'],
 ]
+const LATIN1 = ['select * from gehälter', 'select * from GEHÄLTER', "select 'Ä'"]
 /** By their numbers. */
 const held = new Map<number, string | undefined>()
 
@@ -184,6 +185,22 @@ beforeAll(async () => {
     await client.query('select $1::jsonb, $2', [{ name: 'ada', password: 'do-not-record' }, '{a,b}'])
   }, as('secrets'))
 
+  const latin1 = new URL(it.url)
+  latin1.pathname += '_latin1'
+  await queryAsOwner(
+    it.direct,
+    `create database ${latin1.pathname.slice(1)} template template0 locale 'C' encoding 'LATIN1'`,
+  )
+  const client = new pg.Client({ connectionString: latin1.href, options: '-c killick.actor=ada', ...as('of LATIN1') })
+  // pg sends no settings of others.
+  const parts: { getStartupConf(): object } = client as Told
+  const conf = parts.getStartupConf.bind(client)
+  parts.getStartupConf = () => ({ ...conf(), 'killick.actor': 'kim' })
+  await client.connect()
+  expect((await client.query('show killick.actor')).rows).toEqual([{ 'killick.actor': 'kim' }])
+  for (const text of LATIN1) await client.query(text).catch(() => {})
+  await client.end()
+
   all = await it.events()
 })
 afterAll(() => it?.remove())
@@ -295,6 +312,16 @@ test('killick.actor and killick.reason stand in the context until they are reset
   expect(find('claims', 'select 4').metadata.reason).toBe('because')
   expect(find('claims', 'select 1').context.claimedActor.vouchedBy).toBe('session')
   expect(find('claims', 'select 1').actor.type).toBe('database-user')
+})
+
+test('what the first packet sets by name holds, whatever its options say of the same', () => {
+  expect(find('of LATIN1', 'show').context.claimedActor.id).toBe('kim')
+})
+
+test('a table is not known by a name whose capitals the server may fold beyond ASCII', () => {
+  const [, ...found] = statements(of('of LATIN1'))
+  expect(found.map(({ intent }) => intent.statement)).toEqual(LATIN1)
+  expect(found.map(({ intent }) => intent.known.unknownWhy)).toEqual([undefined, ['encoding'], undefined])
 })
 
 test('a password in a statement is removed before anything is signed', () => {

@@ -572,6 +572,24 @@ describe('the console', () => {
       const proof = page.locator('tbody tr').nth(2).locator('a:text("open and verify")')
       expect(await proof.getAttribute('href')).toMatch(/^\/verify\/#/)
       expect(complaints).toEqual([])
+      // Whoever may record can name a session, and what is open in it.
+      const key = generateKey()
+      await register(service.url, 'stranger', [{ jwk: publicJwk(key) }])
+      const stranger = await openAuditLog({
+        ...{ url: service.url, logKey: service.vkey, source: 'stranger', key, spool: 'memory' },
+      })
+      const targets = [{ type: 'session', id: 'open' }]
+      const asked = await step('tools.call', { kind: 'intent', isOpen: true }, { targets })
+      const says = { actor: { type: 'agent', id: 'claude' }, targets, outcome: 'success' as const }
+      const answered = { mcp: { kind: 'outcome', intent: asked.id } }
+      await stranger.record({ action: 'mcp.tools.call.result', ...says, metadata: answered })
+      await stranger.record({ action: 'mcp.session.end', ...says })
+      await Promise.all([audit.flush(), stranger.close()])
+      await page.goto(`${service.url}/console/#/sessions/open`)
+      await page.locator('text=Nothing recorded by billing-api says that it has ended').waitFor()
+      expect(await page.locator('[aria-label="Steps recorded by billing-api"] tbody tr').innerText()).toMatch(
+        /no outcome recorded/,
+      )
       await page.goto(`${service.url}/console/#/sessions/nobody`)
       await page.locator('text=No such session is found').waitFor()
     })

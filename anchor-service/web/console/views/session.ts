@@ -30,9 +30,16 @@ export async function session([name = '']: readonly string[], signal: AbortSigna
         'It may not have been accepted yet, or what named it may have been erased, have expired, or have been dropped by a retention policy.',
       ),
     )
-  const steps = events.flatMap((event) => (event.error ? [] : [stepOf(event)]))
-  const ended = new Set(steps.flatMap(({ closes }) => closes))
-  const parts = await Promise.all(streamsOf(events).map((stream) => part(stream, { anchored, ended, isWhole, signal })))
+  // Whoever may record can name any session, and any event in it: what a source leaves open none but itself can end.
+  const steps = stepsOf(events)
+  const known = { anchored, isWhole, signal }
+  const parts = await Promise.all(
+    streamsOf(events).map((stream) => {
+      const ended = new Set(steps.get(stream[0]!.source ?? '')!.flatMap(({ closes }) => closes))
+      return part(stream, { ...known, ended })
+    }),
+  )
+  const goOn = [...steps].filter(([, those]) => !those.some(({ ends }) => ends)).map(([source]) => source)
   return view(
     ['Session ', said(id)],
     !isWhole &&
@@ -41,8 +48,13 @@ export async function session([name = '']: readonly string[], signal: AbortSigna
         { class: 'caveat' },
         `These are the newest ${count(events.length)} of its events. The command killick replay plays all of them.`,
       ),
-    !steps.some(({ ends }) => ends) &&
-      h('p', { class: 'caveat' }, 'Nothing of it says that it has ended: it goes on, or its end is not accepted yet.'),
+    goOn.length > 0 &&
+      h(
+        'p',
+        { class: 'caveat' },
+        ...(steps.size === 1 ? ['Nothing of it'] : ['Nothing recorded by ', said(goOn.join(', '))]),
+        ' says that it has ended: it goes on, or its end is not accepted yet.',
+      ),
     ...parts.flat(),
     h(
       'p',
@@ -79,6 +91,14 @@ async function anchoredSize(): Promise<number> {
   const { anchors } = await api<{ anchors: AnchorAnswer[] }>('/v1/anchors?limit=100')
   const counted = anchors.filter(({ state }) => state === 'confirmed' || state === 'final')
   return Math.max(0, ...counted.map(({ size }) => size))
+}
+
+/** What each source says, of what can be read. */
+function stepsOf(events: readonly ListedEvent[]): Map<string, SessionStep[]> {
+  const steps = new Map<string, SessionStep[]>()
+  for (const { source = '' } of events) steps.set(source, [])
+  for (const event of events) if (!event.error) steps.get(event.source)!.push(stepOf(event))
+  return steps
 }
 
 /** Events of each stream by themselves, in order: whoever may record can name any session. */

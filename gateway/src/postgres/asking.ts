@@ -159,7 +159,6 @@ export class Asking {
       case SYNC:
         this.#steps.release()
         this.#isSkipping = false
-        this.#names.segment += 1
         this.#segmentEnds()
         // While the server takes data of COPY it ignores it.
         if (!this.#answering.isCopyingIn) this.#events.segmentEnds()
@@ -231,7 +230,7 @@ export class Asking {
     })
     for (let left = body.count(); left > 0; left--) body.int16()
     body.done()
-    const prepared = this.#knowsName(preparedName) ? this.#names.statement(preparedName) : undefined
+    const prepared = this.#knowsName(preparedName) ? this.#prepared(preparedName) : undefined
     if (prepared === UNCERTAIN) return false
     const { cursors } = this.#names
     const why = prepared === undefined ? [] : whyReadAgain(prepared.statement, this.#reading)
@@ -250,7 +249,7 @@ export class Asking {
     const body = new BodyReader(frame)
     const kind = body.bytes(1)[0]
     const name = nameOf(body.text())
-    const prepared = kind === STATEMENT && this.#knowsName(name) ? this.#names.statement(name) : null
+    const prepared = kind === STATEMENT && this.#knowsName(name) ? this.#prepared(name) : null
     if (prepared === UNCERTAIN) return false
     const step: AskedStep | null =
       kind === STATEMENT ? { step: 'describe', frame, name, prepared: prepared ?? null, portal: null } : null
@@ -346,6 +345,10 @@ export class Asking {
     return !BEYOND_ASCII.test(name) || (encoding === 'UTF8' && serverEncoding === 'UTF8' && !isUnsettled)
   }
 
+  #prepared(name: string): Prepared | undefined | typeof UNCERTAIN {
+    return this.#names.statement(name, this.#reading.doubts > 0)
+  }
+
   /** With what prepared statements do that it names. @param isOther whether its portal may be a cursor by now */
   #asked(
     statement: SqlText | null,
@@ -366,7 +369,7 @@ export class Asking {
       const { executes } = effect
       effects.push(effect)
       if (executes === undefined) continue
-      const prepared = this.#names.statement(nameOf(Buffer.from(executes)))
+      const prepared = this.#prepared(nameOf(Buffer.from(executes)))
       if (prepared === UNCERTAIN) return UNCERTAIN
       if (prepared === undefined || prepared.statement.doubts < this.#reading.doubts) why.add('prepared_name')
       else why.delete('execute')
@@ -495,6 +498,7 @@ export class Asking {
 
   /** What was asked for since the last end may be committed by this one. */
   #segmentEnds(): void {
+    this.#names.segment += 1
     if (this.#endRuns) this.#ran()
     this.#endRuns = false
   }

@@ -42,14 +42,18 @@ export class GivenNames<T> {
     this.#known.clear()
   }
 
-  /** @param segment the one in which the name is used @returns undefined if it stands for nothing that has passed here */
-  meaning(name: string, segment: number): T | undefined | typeof UNCERTAIN {
+  /**
+   * @param segment the one in which the name is used
+   * @param isShared whether it may have been given where nobody saw it
+   * @returns undefined if it stands for nothing that has passed here
+   */
+  meaning(name: string, segment: number, isShared: boolean): T | undefined | typeof UNCERTAIN {
     const asked = this.#asked.get(name)
     const newest = asked?.at(-1)
     if (newest === undefined) return this.#known.get(name)
     if (newest.segment === segment) return newest.value ?? undefined
     // If it is refused, the name stands for nothing, and what uses it fails.
-    if (asked!.length === 1 && !this.#known.has(name)) return newest.value ?? undefined
+    if (asked!.length === 1 && !this.#known.has(name) && !isShared) return newest.value ?? undefined
     return UNCERTAIN
   }
 

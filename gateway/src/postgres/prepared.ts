@@ -30,12 +30,13 @@ export class PreparedNames {
   /** Counts statements that may have given the name of a portal to a cursor of theirs: to the server both are one. */
   cursors = 0
 
-  statement(name: string): Prepared | undefined | typeof UNCERTAIN {
-    return this.statements.meaning(name, this.segment)
+  /** @param isDoubted whether something has run that may have given it, or another one, that name */
+  statement(name: string, isDoubted: boolean): Prepared | undefined | typeof UNCERTAIN {
+    return this.statements.meaning(name, this.segment, isDoubted && name !== '')
   }
 
   portal(name: string): Portal | undefined | typeof UNCERTAIN {
-    return this.portals.meaning(name, this.segment)
+    return this.portals.meaning(name, this.segment, this.cursors > 0 && name !== '')
   }
 
   /** What CommandComplete says about names that a statement gives up. */

@@ -227,6 +227,36 @@ test('a name that is refused keeps its old meaning, also where nobody waits for 
   expect(found).toEqual([['select 1', []]])
 })
 
+test('a PREPARE that is refused gives no name, also where nobody waits for the answer', async () => {
+  const again = "do $$ begin execute 'prepare r as delete from t'; end $$"
+  const { types, found } = await asks(
+    [parse('p', 'delete from t'), message('S')],
+    // A text ends its own segment: what comes behind one that fails is executed.
+    [message('Q', 'prepare p as select 1'), ...bind('p'), message('S')],
+    [],
+    [message('Q', 'prepare p as select 2'), message('Q', 'execute p')],
+    [],
+    // Nobody here knows that the name is given.
+    [message('Q', again)],
+    [message('Q', 'prepare r as select 3'), message('Q', 'execute r')],
+    [],
+    // A cursor of that name is read in place of the portal.
+    [message('Q', 'begin; declare c cursor for select * from t')],
+    [parse('', 'select 4'), message('B', 'c', '', 0, 0, 0), message('S'), message('E', 'c', NO_LIMIT), message('S')],
+    [],
+  )
+  expect(types).toEqual(['1Z', 'EZ', '2CZ', 'EZ', 'CZ', 'CZ', 'EZ', 'CZ', 'CCZ', '1EZ', 'EZ'])
+  const executions = found.filter(([text]) => !text?.startsWith('prepare'))
+  expect(executions).toEqual([
+    ['delete from t', []],
+    ['execute p', []],
+    [again, ['do_block']],
+    ['execute r', expect.arrayContaining(['prepared_name'])],
+    ['begin; declare c cursor for select * from t', []],
+    [undefined, ['prepared_name']],
+  ])
+})
+
 test('what the server executes while it prepares and binds has an intent, although nobody asks for an execution', async () => {
   await queryAsOwner(
     it.direct,

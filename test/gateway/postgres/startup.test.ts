@@ -11,18 +11,20 @@ afterAll(() => it?.remove())
 const who = (options: string) =>
   it.with(async (client) => (await client.query('select current_user as name')).rows[0].name, { options })
 
-test.each([
+const ROLES = [
   '-c role=pg_monitor',
   '-crole=pg_monitor',
   '--ROLE=pg_monitor',
   '-ec ro\\le=pg_monitor',
   '-c work_mem=1MB -c role=pg_monitor',
-])('a role that it takes on is denied: %s', async (options) => {
-  await expect(who(options)).rejects.toMatchObject({ code: '42501' })
+]
+
+test('a role that it takes on is denied', async () => {
+  for (const options of ROLES) await expect(who(options), options).rejects.toMatchObject({ code: '42501' })
   // Without a policy the server takes it.
   await it.events()
   await it.start({ policy: {} })
-  expect(await who(options)).toBe('pg_monitor')
+  for (const options of ROLES) expect(await who(options), options).toBe('pg_monitor')
   await it.events()
   await it.start()
 })
@@ -33,7 +35,7 @@ test('any other setting is none of that', async () => {
   const events = (await it.events()).map(seen)
   expect(events.findLast(({ action }) => action === 'postgres.statement')!.context.claimedActor.id).toBe('ada')
   const refused = events.filter(({ action }) => action === 'postgres.session.refused')
-  expect(refused.map(({ known }) => known.code)).toEqual(Array(5).fill('postgres_denied'))
+  expect(refused.map(({ known }) => known.code)).toEqual(ROLES.map(() => 'postgres_denied'))
 })
 
 test('user and database are those of the server: it keeps 63 bytes of a name', async () => {

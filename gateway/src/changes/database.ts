@@ -139,44 +139,60 @@ export async function publicationFacts(client: pg.Client, name: string): Promise
     if (row === undefined) return null
     const tables = await readPublished(client, name, has15)
     const again = await readPublication(client, name, has15)
-    if (again?.revision === row.revision) return factsOf(row, tables)
+    if (again?.revision === row.revision) return { ...factsOf(row, tables), ...(await readLabels(client)) }
     row = again
   }
 }
 
 /**
- * `revision` shows that it was changed and changed back, or a partition was taken out of what it publishes. Versions before 15 publish all
- * columns and rows, and no schemas.
+ * `revision` shows that it was changed and changed back, or that a table came to those that it publishes, or left them: a partition, or an heir, whose
+ * rows are read with theirs and may be in no stream. Versions before 15 publish all columns and rows, and no schemas.
  */
 async function readPublication(client: pg.Client, name: string, has15: boolean) {
   const schemas = has15
     ? ` || (select coalesce(string_agg(n.oid || ':' || n.xmin, ',' order by n.oid), '') from pg_publication_namespace n where n.pnpubid = b.oid)`
     : ''
   const ofSchemas = has15
-    ? ` union select c.oid from pg_publication_namespace n join pg_class c on c.relnamespace = n.pnnspid and c.relkind = 'p' where n.pnpubid = b.oid`
+    ? ` union select c.oid from pg_publication_namespace n join pg_class c on c.relnamespace = n.pnnspid and c.relkind in ('r', 'p') where n.pnpubid = b.oid`
     : ''
   const { rows } = await client.query(
     `select b.puballtables as all_tables, b.pubinsert as i, b.pubupdate as u, b.pubdelete as d, b.pubtruncate as t, b.pubviaroot as via_root,
        md5(b.oid || ':' || b.xmin || ' ' || (select coalesce(string_agg(r.oid || ':' || r.xmin, ',' order by r.oid), '')
-         from pg_publication_rel r where r.prpubid = b.oid)${schemas} || (select coalesce(string_agg(i.inhrelid || ':' || i.xmin, ',' order by i.inhrelid), '')
-         from pg_inherits i where i.inhrelid in (select t.relid from (select r.prrelid as oid from pg_publication_rel r where r.prpubid = b.oid${ofSchemas}) p
-           cross join lateral pg_partition_tree(p.oid) t))) as revision
+         from pg_publication_rel r where r.prpubid = b.oid)${schemas} || (select coalesce(string_agg(i.inhrelid || ':' || i.xmin, ',' order by i.inhrelid, i.inhseqno), '')
+         from pg_inherits i where i.inhrelid in (with recursive told as (select r.prrelid as oid from pg_publication_rel r where r.prpubid = b.oid${ofSchemas}
+           union select h.inhrelid from pg_inherits h where b.puballtables
+           union select h.inhrelid from told join pg_inherits h on h.inhparent = told.oid) select oid from told))) as revision
        from pg_publication b where b.pubname = $1`,
     [name],
   )
   return rows[0]
 }
 
+/**
+ * A table's `revision` shows that all of its rows may have become others without an event: its columns were altered, or it was written anew by an ALTER
+ * TABLE, which gives it another place for large values. VACUUM FULL, CLUSTER and TRUNCATE leave that as it is.
+ */
 async function readPublished(client: pg.Client, name: string, has15: boolean) {
   const parts = has15 ? ['p.attnames::text[]', 'p.rowfilter'] : [ALL_COLUMNS, 'null']
   const { rows } = await client.query(
-    `select p.schemaname || '.' || p.tablename as table, c.relreplident as identity, ${parts[0]} as columns, ${parts[1]} as filter
+    `select p.schemaname || '.' || p.tablename as table, c.relreplident as identity, ${parts[0]} as columns, ${parts[1]} as filter, c.oid,
+       c.relpersistence = 'u' as unlogged, md5(c.reltoastrelid || ' ' ||
+         (select string_agg(a.attnum || ':' || a.xmin, ',' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0)) as revision
        from pg_publication_tables p join pg_namespace n on n.nspname = p.schemaname
          join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
        where p.pubname = $1 order by 1`,
     [name],
   )
   return rows
+}
+
+/** Where a label of an enumeration is renamed, other words stand in all rows that have it, and no stream tells it. */
+async function readLabels(client: pg.Client): Promise<JsonObject> {
+  const { rows } = await client.query(
+    `select n.nspname || '.' || t.typname as type, array_agg(e.enumlabel::text order by e.enumsortorder) as labels
+       from pg_enum e join pg_type t on t.oid = e.enumtypid join pg_namespace n on n.oid = t.typnamespace group by 1 order by 1`,
+  )
+  return Object.fromEntries(rows.map(({ type, labels }) => [`/enumerations/${escapePointer(type)}`, labels]))
 }
 
 function factsOf(row: pg.QueryResultRow, tables: readonly pg.QueryResultRow[]): JsonObject {
@@ -186,11 +202,12 @@ function factsOf(row: pg.QueryResultRow, tables: readonly pg.QueryResultRow[]): 
     '/operations': [row.i && 'insert', row.u && 'update', row.d && 'delete', row.t && 'truncate'].filter(Boolean),
     '/viaRoot': row.via_root,
   }
-  for (const { table, identity, columns, filter } of tables)
+  for (const { table, identity, columns, filter, oid, unlogged, revision } of tables)
     facts[`/tables/${escapePointer(table)}`] = {
-      identity: IDENTITIES[identity] ?? identity,
-      columns,
+      ...{ identity: IDENTITIES[identity] ?? identity, columns, oid, revision },
       ...(filter && { filter }),
+      // A partition may be, of a table that is not: PostgreSQL calls it published.
+      ...(unlogged && { unlogged }),
     }
   return facts
 }
@@ -213,8 +230,8 @@ export async function unpublishedTables(
      select n.nspname || '.' || c.relname as table, case c.relpersistence when 'u' then 'unlogged' else 'not_published' end as why
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
        where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname not in ('pg_catalog', 'information_schema')
-         and n.nspname not like 'pg_toast%' and c.oid not in (select oid from published)
-         and not (c.relispartition and exists (select from pg_partition_ancestors(c.oid) a where a.relid in (select oid from published)))
+         and n.nspname not like 'pg_toast%' and (c.relpersistence = 'u' or c.oid not in (select oid from published)
+           and not (c.relispartition and exists (select from pg_partition_ancestors(c.oid) a where a.relid in (select oid from published))))
          and not (c.relkind = 'p' and c.oid in (select relid from above))
        order by 1`,
     [publication],

@@ -8,8 +8,10 @@ import type { JsonObject } from '@killick/sdk/core'
 import { contextIn, recordIn } from '@killick/sdk/postgres'
 import pg from 'pg'
 import { expect, inject, onTestFinished, test, vi } from 'vitest'
+import { publicationFacts, unpublishedTables } from '../../../gateway/src/changes/database.ts'
 import { runChanges } from '../../../gateway/src/changes/index.ts'
 import { parseLsn } from '../../../gateway/src/changes/lsn.ts'
+import { differences } from '../../../gateway/src/changes/relations.ts'
 import { Replication } from '../../../gateway/src/changes/replication.ts'
 import { verifyChanges } from '../../../gateway/src/changes/verify.ts'
 import { seeded } from '../../../scripts/crash/random.ts'
@@ -20,6 +22,8 @@ import { caughtUp, configFile, eventsIn, ofAction, postgres, type Told, world } 
 
 const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
 const TABLE = 'create table a (id int primary key, x int)'
+/** What shows that a table is still the same, beside what it looks like. */
+const DESCRIBED = { oid: expect.any(Number), revision: expect.stringMatching(/^[0-9a-f]{32}$/) }
 
 const codeOf = (work: Promise<unknown>): Promise<string> =>
   work.then(
@@ -559,9 +563,58 @@ test('what is published is noticed when it changes, changed back too', async () 
   for (const { changes } of [back, attached]) expect(changes.map(({ path }: Told) => path)).toEqual(['/revision'])
   expect(added.changes[1]).toEqual({
     path: '/tables/public.b',
-    after: { identity: 'default', columns: ['id'], filter: '(id > 3)' },
+    after: { ...{ identity: 'default', columns: ['id'], filter: '(id > 3)' }, ...DESCRIBED },
   })
   expect(gone.changes.every((change: Told) => change.after === undefined)).toBe(true)
+})
+
+test('what makes other rows of those that there are, or rows that no stream tells, is noticed too', async () => {
+  const { client } = await world(
+    `create table a (id int primary key, x int); create table words (id int primary key, word text); create index on words (word);
+     create table parts (x int) partition by list (x); create type mood as enum ('yes', 'no'); create publication few for table a, parts`,
+  )
+  const noticed = async (publication: string, sql: string) => {
+    const before = (await publicationFacts(client, publication))!
+    await client.query(sql)
+    return differences(before, (await publicationFacts(client, publication))!)
+  }
+  const paths = async (sql: string) => (await noticed('killick', sql)).map(({ path }) => path)
+  expect(
+    await noticed('killick', 'begin; drop table a cascade; create table a (id int primary key, x int); commit'),
+  ).toEqual([
+    {
+      path: '/tables/public.a',
+      before: { identity: 'default', columns: ['id', 'x'], ...DESCRIBED },
+      after: { identity: 'default', columns: ['id', 'x'], ...DESCRIBED },
+    },
+  ])
+  expect(await paths('alter table a alter column x type int using x * 7')).toEqual(['/tables/public.a'])
+  expect(await paths('alter table a drop column x, add column x int default 666')).toEqual(['/tables/public.a'])
+  expect(await paths('alter table a rename to b; create table a (like b including all); drop table b')).toEqual([
+    '/tables/public.a',
+  ])
+  expect(await paths('alter table words set unlogged; alter table words set logged')).toEqual(['/tables/public.words'])
+  expect(await noticed('killick', `alter type mood rename value 'yes' to 'perhaps'`)).toEqual([
+    { path: '/enumerations/public.mood', before: ['yes', 'no'], after: ['perhaps', 'no'] },
+  ])
+  expect(await paths('create unlogged table part partition of parts default')).toEqual(['/revision'])
+  // PostgreSQL says that it is published.
+  await client.query('alter publication few add table a')
+  expect((await publicationFacts(client, 'few'))!['/tables/public.part']).toMatchObject({ unlogged: true })
+  expect((await noticed('few', 'create table heir () inherits (a)')).map(({ path }) => path)).toEqual(['/revision'])
+  expect(await unpublishedTables(client, 'few')).toEqual([
+    { table: 'public.heir', why: 'not_published' },
+    { table: 'public.part', why: 'unlogged' },
+    { table: 'public.words', why: 'not_published' },
+  ])
+  // What is done in the usual keeping of tables is nothing of that.
+  for (const sql of [
+    'vacuum full words',
+    'cluster words using words_word_idx',
+    'truncate words',
+    'vacuum full pg_attribute',
+  ])
+    expect(await paths(sql), sql).toEqual([])
 })
 
 test('the ledger is held against the log of the database: what it lacks is found, and what is whole is let go', async () => {

@@ -121,6 +121,16 @@ describe.skipIf(modules === null).each(['14', '17'])('PostgreSQL %s', (version) 
     const next = await it.start()
     await caughtUp(client, it.slot)
     await next.close()
+    // While there is no publication: these servers never send it, nor what follows, whoever makes the publication anew.
+    await client.query('drop publication killick')
+    await client.query('insert into t values (3)')
+    await client.query('create publication killick for all tables')
+    await expect((await it.start()).ended).rejects.toMatchObject({ code: 'changes_gap' })
+    const last = await it.start({ onGap: 'accept' })
+    await expect.poll(() => last.status.reconnects).toBe(1)
+    await client.query('insert into t values (4)')
+    await caughtUp(client, it.slot)
+    await last.close()
     await client.end()
     const events = await it.events()
     const rows = events.filter(({ metadata }: Told) => ['row', 'truncate'].includes(metadata.changes?.kind))
@@ -130,6 +140,12 @@ describe.skipIf(modules === null).each(['14', '17'])('PostgreSQL %s', (version) 
       ['changes.delete', [before('/id', '1'), before('/name', 'two'), before('/rest', '{"a": [1, null]}')]],
       ['changes.insert', [after('/id', '2'), after('/name', null), after('/rest', null)]],
       ['changes.truncate', undefined],
+      ['changes.insert', [after('/id', '4'), after('/name', null), after('/rest', null)]],
+    ])
+    const gap = events.filter(({ action }: Told) => action.startsWith('changes.gap'))
+    expect(gap.map(({ action, metadata }: Told) => [action, metadata.changes.why])).toEqual([
+      ['changes.gap', 'publication_was_missing'],
+      ['changes.gap.accept', 'publication_was_missing'],
     ])
     expect(ofAction(events, 'thing.create')).toHaveLength(1)
   })

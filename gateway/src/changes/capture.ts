@@ -1,6 +1,7 @@
 // One connection's life: from the questions before it begins to the moment it breaks or is told to stop.
 import type { AuditLog } from '@killick/sdk'
 import type pg from 'pg'
+import { codeOf } from '../sessions/recording.ts'
 import type { ChangesConfig } from './config.ts'
 import { type ServerFacts, tableFacts } from './database.ts'
 import { ChangeDelivery } from './delivery.ts'
@@ -32,6 +33,12 @@ export type CaptureParts = {
   /** Whether an attempt before this one failed to record. */
   readonly isCautious: boolean
 }
+
+/** SQLSTATE. */
+const UNDEFINED_OBJECT = '42704'
+
+/** The server cannot decode what is next: there was no publication when it was committed. From PostgreSQL 18 on it leaves that out. */
+export class Undecodable extends Error {}
 
 type Received = { bytes: Buffer; lsn: bigint } | { end: bigint; isAsked: boolean }
 
@@ -77,7 +84,9 @@ export class Capture {
     const patience = server.walSenderTimeoutMs === 0 ? MAX_STATUS_MS : server.walSenderTimeoutMs / 4
     const statusMs = Math.max(MIN_STATUS_MS, Math.min(MAX_STATUS_MS, patience))
     capture.#replication = await Replication.connect(config.database)
-    capture.#replication.ended.catch(capture.#fail)
+    capture.#replication.ended.catch((error) =>
+      capture.#fail(codeOf(error) === UNDEFINED_OBJECT ? new Undecodable(error.message, { cause: error }) : error),
+    )
     const events = {
       data: (bytes: Buffer, lsn: bigint) => capture.#receive({ bytes, lsn }),
       keepalive: (end: bigint, isAsked: boolean) => capture.#receive({ end, isAsked }),

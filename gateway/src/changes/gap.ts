@@ -63,7 +63,8 @@ async function slotBehind(
   { version }: ServerFacts,
   say: (text: string) => void,
 ): Promise<bigint> {
-  if (gap.why === 'slot_lost') await client.query('select pg_drop_replication_slot($1)', [config.slot])
+  if (gap.why === 'slot_lost' || gap.why === 'publication_was_missing')
+    await client.query('select pg_drop_replication_slot($1)', [config.slot])
   await makeSlot(client, config, version, say)
   return (await slotFacts(client, config.slot))!.confirmedLsn!
 }

@@ -10,7 +10,13 @@ import type { Notes } from './notes.ts'
 export type LogGap = {
   readonly from: bigint
   readonly to: bigint | null
-  readonly why: 'slot_missing' | 'slot_lost' | 'slot_moved' | 'other_cluster' | 'database_went_back'
+  readonly why:
+    | 'slot_missing'
+    | 'slot_lost'
+    | 'slot_moved'
+    | 'other_cluster'
+    | 'database_went_back'
+    | 'publication_was_missing'
 }
 
 /** @throws ChangesError `changes_database_unsuitable` with everything that is wrong with the server */
@@ -81,14 +87,15 @@ export function checkSlot(
 /**
  * What was lost since this recorder last read; null: nothing.
  * @param leftAt where the server left the timeline that was read before; null: it is still on it
- * @param isOther whether the stream lacked the newest transaction that was recorded, when it was read last
+ * @param last how the stream ended when it was read last: whether it lacked the newest transaction that was recorded, and whether the server could not
+ * decode what is next
  */
 export function findGap(
   slot: SlotFacts | null,
   server: ServerFacts,
   notes: Notes,
   leftAt: bigint | null,
-  isOther: boolean,
+  last: { readonly isOther: boolean; readonly isUndecodable: boolean },
 ): LogGap | null {
   const from = notes.confirmed
   if (notes.server === null) return null
@@ -101,10 +108,11 @@ export function findGap(
   // Nobody else has a reason to move it.
   if (slot.confirmedLsn > from) return { from, to: slot.confirmedLsn, why: 'slot_moved' }
   // A server that had not let go of the slot may have heard by now that it was recorded: then it is no wonder that it did not come.
-  if (isOther && slot.confirmedLsn <= notes.place.commit) {
+  if (last.isOther && slot.confirmedLsn <= notes.place.commit) {
     const isBehind = from < notes.place.commit
     return { from: slot.confirmedLsn, to: isBehind ? notes.place.commit : from, why: 'database_went_back' }
   }
+  if (last.isUndecodable) return { from, to: null, why: 'publication_was_missing' }
   return null
 }
 
@@ -115,6 +123,8 @@ const WHY: Record<LogGap['why'], string> = {
   other_cluster: 'this is another database cluster than before',
   database_went_back:
     'the database does not have all of the log that this recorder has read: it was restored, or a standby without all of it was promoted',
+  publication_was_missing:
+    'something was committed while there was no publication, and before PostgreSQL 18 the server can send neither that nor what follows',
 }
 
 /** In words. */

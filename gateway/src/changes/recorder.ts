@@ -6,7 +6,7 @@ import { type AuditLog, openAuditLog } from '@killick/sdk'
 import { type JsonObject, KillickError } from '@killick/sdk/core'
 import type pg from 'pg'
 import { codeOf } from '../sessions/recording.ts'
-import { Capture } from './capture.ts'
+import { Capture, Undecodable } from './capture.ts'
 import type { ChangesConfig } from './config.ts'
 import { connectTo, publicationFacts, type ServerFacts, serverFacts, slotFacts, timelineLeftAt } from './database.ts'
 import { ChangesError } from './errors.ts'
@@ -67,8 +67,8 @@ export class ChangesRecorder {
   #isAccepted: boolean
   #lastSaid = ''
   #isCautious = false
-  /** Whether the last stream lacked what was recorded. */
-  #isOtherHistory = false
+  /** Whether the last stream lacked what was recorded, and whether the server could not decode what is next. */
+  #last = { isOther: false, isUndecodable: false }
 
   private constructor(
     config: ChangesConfig,
@@ -136,7 +136,8 @@ export class ChangesRecorder {
         } catch (error) {
           if (isFinal(error, this.#reconnects < 0)) throw error
           this.#isCautious = error instanceof KillickError
-          this.#isOtherHistory ||= error instanceof OtherHistory
+          this.#last.isOther ||= error instanceof OtherHistory
+          this.#last.isUndecodable ||= error instanceof Undecodable
           failures = this.status.recorded > before ? 1 : failures + 1
           const ms = Math.min(this.#config.limits.reconnectMs, FIRST_WAIT_MS * 2 ** (failures - 1))
           this.#sayOnce(`${(error as Error).message}; it is tried again`)
@@ -209,8 +210,8 @@ export class ChangesRecorder {
       say: this.#options.say,
       record: (action, known, more) => this.#record(action, known, more),
     })
-    const gap = findGap(slot, server, notes, await this.#leftAt(server), this.#isOtherHistory)
-    this.#isOtherHistory = false
+    const gap = findGap(slot, server, notes, await this.#leftAt(server), this.#last)
+    this.#last = { isOther: false, isUndecodable: false }
     if (gap !== null) {
       const record = (action: string, known: JsonObject, more?: object) => this.#record(action, known, more)
       await settleGap(gap, {

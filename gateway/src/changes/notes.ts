@@ -95,19 +95,27 @@ export class Notes {
     if (action === 'changes.gap.accept') this.accepted(Number(known.epoch), parseLsn(known.to) ?? 0n)
   }
 
-  /** Begins the file anew with what is known. @throws the error of the file system */
+  /** Begins the file anew with what is known. Until all of that is on the disk the former file goes on. @throws the error of the file system */
   begin(): void {
     mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 })
-    this.#closeOld()
     const fresh = `${this.#file}.new`
-    this.#handle = openSync(fresh, 'w', 0o600)
-    this.#bytes = 0
-    this.#write({ place: printPlace(this.place), confirmed: printLsn(this.confirmed), gap: this.gap })
-    if (this.server) this.#write({ server: this.server as unknown as JsonObject })
-    if (this.publication) this.#write({ publication: this.publication })
-    for (const relation of this.relations.values()) this.#write({ relation })
-    fsyncSync(this.#handle)
-    renameSync(fresh, this.#file)
+    const lines: Line[] = [{ place: printPlace(this.place), confirmed: printLsn(this.confirmed), gap: this.gap }]
+    if (this.server) lines.push({ server: this.server as unknown as JsonObject })
+    if (this.publication) lines.push({ publication: this.publication })
+    for (const relation of this.relations.values()) lines.push({ relation })
+    const handle = openSync(fresh, 'w', 0o600)
+    let bytes: number
+    try {
+      bytes = append(handle, lines.map(printLine).join(''), 0)
+      fsyncSync(handle)
+      renameSync(fresh, this.#file)
+    } catch (error) {
+      closeSync(handle)
+      throw this.#named(error)
+    }
+    this.#closeOld()
+    this.#handle = handle
+    this.#bytes = bytes
     syncFolder(dirname(this.#file))
     this.#written = this.place
     this.#isDirty = false
@@ -197,15 +205,20 @@ export class Notes {
   }
 
   #write(line: Line): void {
-    const text = `${JSON.stringify(line)}\n`
     this.#isDirty = true
     try {
-      this.#bytes += append(this.#handle, text, this.#bytes)
+      this.#bytes += append(this.#handle, printLine(line), this.#bytes)
     } catch (error) {
-      throw new Error(`${this.#file}: ${(error as Error).message}`, { cause: error })
+      throw this.#named(error)
     }
   }
+
+  #named(error: unknown): Error {
+    return new Error(`${this.#file}: ${(error as Error).message}`, { cause: error })
+  }
 }
+
+const printLine = (line: Line): string => `${JSON.stringify(line)}\n`
 
 const printPlace = ({ epoch, commit, index, committedAt }: Place): NonNullable<Line['place']> =>
   committedAt === undefined ? [epoch, printLsn(commit), index] : [epoch, printLsn(commit), index, committedAt]

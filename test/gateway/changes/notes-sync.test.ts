@@ -39,7 +39,8 @@ const run = (name: string, body: string, fails = false): string[] =>
          }
          syncBuiltinESMExports()
          const { Notes } = await import(${JSON.stringify(NOTES)})
-         const notes = Notes.open(${JSON.stringify(join(folder, name))})
+         const FILE = ${JSON.stringify(join(folder, name))}
+         const notes = Notes.open(FILE)
          notes.begin()
          const at = (commit) => notes.reached({ epoch: 1, commit, index: 1 })
          const tell = (what, promise) => promise.then(() => told.push(what), (error) => told.push(what + ' ' + error.code))
@@ -75,9 +76,17 @@ test('after one that failed the next tries again, and so does who waited for it'
 test('a file that is begun anew meanwhile, or closed, keeps its place, and no other file is closed or synced for it', () => {
   const anew = run(
     'anew',
-    `at(1n); const first = tell('first', notes.sync()); notes.begin(); await first; await tell('second', notes.sync())`,
+    `at(1n); const first = tell('first', notes.sync()); notes.begin(); await first; await tell('second', notes.sync())
+     // A full disk keeps it from that: the former file, by which the next process goes, goes on.
+     const { fsyncSync } = fs
+     fs.fsyncSync = () => { throw new Error('ENOSPC') }
+     syncBuiltinESMExports()
+     try { notes.begin() } catch (error) { told.push(error.message.replace(/.*: /, '')) }
+     fs.fsyncSync = fsyncSync
+     at(2n); await tell('third', notes.sync())
+     told.push(fs.readFileSync(FILE, 'utf8').includes('0/00000002'))`,
   )
-  expect(anew).toEqual(['begins', 'ends', 'first', 'second'])
+  expect(anew).toEqual(['begins', 'ends', 'first', 'second', 'ENOSPC', 'begins', 'ends', 'third', true])
   const closed = run('closed', `at(1n); const first = tell('first', notes.sync()); notes.close(); await first`)
   expect(closed).toEqual(['begins', 'ends', 'first'])
 })

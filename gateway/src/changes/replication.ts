@@ -9,6 +9,12 @@ import { printLsn } from './lsn.ts'
 export const EXACT_TEXT =
   '-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex -c timezone=UTC -c xmloption=content'
 
+/**
+ * Names and operators are PostgreSQL's own, whatever role and database set, and whatever others have made: the `||` of somebody else would be run with
+ * the rights of whoever sets up, and catalogs of somebody else would show what they like.
+ */
+const OWN_NAMES = '-c search_path=pg_catalog,pg_temp'
+
 /** What the stream hands over, on the call stack of the socket. */
 export type ReplicationEvents = {
   /** A message of the output plugin. @param message valid during the call only @param lsn its place */
@@ -135,7 +141,7 @@ export function clientOptions(database: string, name: string): pg.ClientConfig {
   return {
     connectionString: database,
     application_name: name,
-    options: EXACT_TEXT,
+    options: `${EXACT_TEXT} ${OWN_NAMES}`,
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
   }

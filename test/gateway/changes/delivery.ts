@@ -617,6 +617,23 @@ test('what makes other rows of those that there are, or rows that no stream tell
     expect(await paths(sql), sql).toEqual([])
 })
 
+test('nothing that others have named like what is PostgreSQL’s own is used, whatever the database is set to', async () => {
+  const made = await world(
+    `${TABLE}; create table ran (); create schema shadow; create table shadow.pg_publication (oid oid, pubname name);
+     create function joined(name, text) returns text language plpgsql as 'begin insert into public.ran default values; return $1; end';
+     create operator || (leftarg = name, rightarg = text, function = joined)`,
+  )
+  const { client } = made
+  await client.query(
+    `do $$ begin execute format('alter database %I set search_path = shadow, pg_catalog, public', current_database()); end $$`,
+  )
+  const recorder = await made.start()
+  await expect.poll(() => recorder.status.isConnected).toBe(true)
+  await made.finish(recorder)
+  // By setup, with the rights of a superuser, and by the recorder.
+  expect((await client.query('select from ran')).rowCount).toBe(0)
+})
+
 test('the ledger is held against the log of the database: what it lacks is found, and what is whole is let go', async () => {
   const service = await testService()
   onTestFinished(() => service.stop())

@@ -136,12 +136,16 @@ function take(chunk: Buffer, events: ReplicationEvents): void {
 
 const rawOf = (client: pg.Client): Raw => (client as unknown as { connection: Raw }).connection
 
-/** How each connection to the database is made. */
+/** How each connection to the database is made. Options in the URL hold as far as they are not ours: pg would take them instead of ours. */
 export function clientOptions(database: string, name: string): pg.ClientConfig {
+  const [place, query] = database.split(/\?(.*)/s)
+  const asked = new URLSearchParams(query)
+  const given = asked.getAll('options').slice(-1)
+  asked.delete('options')
   return {
-    connectionString: database,
+    connectionString: given.length === 0 ? database : `${place}?${asked}`,
     application_name: name,
-    options: `${EXACT_TEXT} ${OWN_NAMES}`,
+    options: [...given, EXACT_TEXT, OWN_NAMES].join(' '),
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
   }

@@ -31,15 +31,17 @@ const VALUES = {
   mark: ['\uFEFFid', `U&'\\FEFFid'`],
   flag: ['t', 'true'],
   mood: ['low', `'low'`],
+  home: ['public.v', `'public.v'`],
 } as const
 
 test('values stand as PostgreSQL prints them, before and after', async () => {
   const made = await world(`create type mood as enum ('low', 'high');
      create table v (id int primary key, n numeric, nan numeric, big int8, f float4, inf float8, bytes bytea, j json, list int[],
-       at timestamptz, ever date, span interval, t text, mark text, flag bool, mood mood, twice numeric generated always as (n * 2) stored);
+       at timestamptz, ever date, span interval, t text, mark text, flag bool, mood mood, home regclass, twice numeric generated always as (n * 2) stored);
      alter table v replica identity full;
      alter role current_user set datestyle = 'German'; alter role current_user set bytea_output = 'escape'`)
-  const recorder = await made.start()
+  const options = encodeURIComponent('-c timezone=Asia/Tokyo -c geqo=off')
+  const recorder = await made.start({ database: `${made.url}?options=${options}` })
   const names = Object.keys(VALUES)
   await made.client.query(
     `insert into v (id, ${names}) values (1, ${Object.values(VALUES).map(([, sql]) => sql)}), (2${',null'.repeat(names.length)})`,

@@ -34,11 +34,27 @@ export type CaptureParts = {
   readonly isCautious: boolean
 }
 
-/** SQLSTATE. */
-const UNDEFINED_OBJECT = '42704'
+/** SQLSTATE. And the parts of the server that say that a file of its log is gone. */
+const [UNDEFINED_OBJECT, UNDEFINED_FILE, LOG_IS_GONE] = ['42704', '58P01', /^(WalSndSegmentOpen|CheckXLogRemoved)$/]
 
-/** The server cannot decode what is next: there was no publication when it was committed. From PostgreSQL 18 on it leaves that out. */
-export class Undecodable extends Error {}
+/** The server cannot read on: something was committed while there was no publication (from PostgreSQL 18 on it leaves that out), or its log is gone. */
+export class UnreadableStream extends Error {
+  readonly why: 'publication_was_missing' | 'log_missing'
+
+  constructor(why: UnreadableStream['why'], cause: Error) {
+    super(cause.message, { cause })
+    this.why = why
+  }
+}
+
+/** Why the stream has ended. */
+function reasonOf(error: Error & { routine?: string }): Error {
+  const code = codeOf(error)
+  if (code === UNDEFINED_OBJECT) return new UnreadableStream('publication_was_missing', error)
+  return code === UNDEFINED_FILE && LOG_IS_GONE.test(error.routine ?? '')
+    ? new UnreadableStream('log_missing', error)
+    : error
+}
 
 type Received = { bytes: Buffer; lsn: bigint } | { end: bigint; isAsked: boolean }
 
@@ -84,9 +100,7 @@ export class Capture {
     const patience = server.walSenderTimeoutMs === 0 ? MAX_STATUS_MS : server.walSenderTimeoutMs / 4
     const statusMs = Math.max(MIN_STATUS_MS, Math.min(MAX_STATUS_MS, patience))
     capture.#replication = await Replication.connect(config.database)
-    capture.#replication.ended.catch((error) =>
-      capture.#fail(codeOf(error) === UNDEFINED_OBJECT ? new Undecodable(error.message, { cause: error }) : error),
-    )
+    capture.#replication.ended.catch((error) => capture.#fail(reasonOf(error)))
     const events = {
       data: (bytes: Buffer, lsn: bigint) => capture.#receive({ bytes, lsn }),
       keepalive: (end: bigint, isAsked: boolean) => capture.#receive({ end, isAsked }),

@@ -9,6 +9,9 @@ import type { Notes } from './notes.ts'
 import { gapSentence, type LogGap } from './preflight.ts'
 import { makeSlot } from './setup.ts'
 
+/** Where there is a slot from which nothing can be read. */
+const UNREADABLE: ReadonlySet<LogGap['why']> = new Set(['slot_lost', 'publication_was_missing', 'log_missing'])
+
 type Parts = {
   readonly config: ChangesConfig
   readonly notes: Notes
@@ -63,8 +66,7 @@ async function slotBehind(
   { version }: ServerFacts,
   say: (text: string) => void,
 ): Promise<bigint> {
-  if (gap.why === 'slot_lost' || gap.why === 'publication_was_missing')
-    await client.query('select pg_drop_replication_slot($1)', [config.slot])
+  if (UNREADABLE.has(gap.why)) await client.query('select pg_drop_replication_slot($1)', [config.slot])
   await makeSlot(client, config, version, say)
   return (await slotFacts(client, config.slot))!.confirmedLsn!
 }

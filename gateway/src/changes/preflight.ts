@@ -17,6 +17,13 @@ export type LogGap = {
     | 'other_cluster'
     | 'database_went_back'
     | 'publication_was_missing'
+    | 'log_missing'
+}
+
+/** How the stream ended when it was read last: whether it lacked the newest transaction that was recorded, and why the server could not read on. */
+export type LastStream = {
+  readonly isOther: boolean
+  readonly unreadable: 'publication_was_missing' | 'log_missing' | null
 }
 
 /** @throws ChangesError `changes_database_unsuitable` with everything that is wrong with the server */
@@ -87,15 +94,13 @@ export function checkSlot(
 /**
  * What was lost since this recorder last read; null: nothing.
  * @param leftAt where the server left the timeline that was read before; null: it is still on it
- * @param last how the stream ended when it was read last: whether it lacked the newest transaction that was recorded, and whether the server could not
- * decode what is next
  */
 export function findGap(
   slot: SlotFacts | null,
   server: ServerFacts,
   notes: Notes,
   leftAt: bigint | null,
-  last: { readonly isOther: boolean; readonly isUndecodable: boolean },
+  last: LastStream,
 ): LogGap | null {
   const from = notes.confirmed
   if (notes.server === null) return null
@@ -112,7 +117,7 @@ export function findGap(
     const isBehind = from < notes.place.commit
     return { from: slot.confirmedLsn, to: isBehind ? notes.place.commit : from, why: 'database_went_back' }
   }
-  if (last.isUndecodable) return { from, to: null, why: 'publication_was_missing' }
+  if (last.unreadable !== null) return { from, to: null, why: last.unreadable }
   return null
 }
 
@@ -125,6 +130,7 @@ const WHY: Record<LogGap['why'], string> = {
     'the database does not have all of the log that this recorder has read: it was restored, or a standby without all of it was promoted',
   publication_was_missing:
     'something was committed while there was no publication, and before PostgreSQL 18 the server can send neither that nor what follows',
+  log_missing: 'files of the database’s log are gone that the replication slot needs',
 }
 
 /** In words. */

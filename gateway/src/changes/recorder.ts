@@ -6,7 +6,7 @@ import { type AuditLog, openAuditLog } from '@killick/sdk'
 import { type JsonObject, KillickError } from '@killick/sdk/core'
 import type pg from 'pg'
 import { codeOf } from '../sessions/recording.ts'
-import { Capture, Undecodable } from './capture.ts'
+import { Capture, UnreadableStream } from './capture.ts'
 import type { ChangesConfig } from './config.ts'
 import { connectTo, publicationFacts, type ServerFacts, serverFacts, slotFacts, timelineLeftAt } from './database.ts'
 import { ChangesError } from './errors.ts'
@@ -14,7 +14,7 @@ import { ChangesEvents } from './events.ts'
 import { settleGap } from './gap.ts'
 import { printLsn } from './lsn.ts'
 import { Notes } from './notes.ts'
-import { checkPublication, checkServer, checkSlot, findGap } from './preflight.ts'
+import { checkPublication, checkServer, checkSlot, findGap, type LastStream } from './preflight.ts'
 import { type ChangesSealing, openChangesSealing } from './sealing.ts'
 import { OtherHistory } from './transactions.ts'
 import { Watch } from './watch.ts'
@@ -47,6 +47,7 @@ export type ChangesStatus = {
 }
 
 const FIRST_WAIT_MS = 200
+const READABLE: LastStream = { isOther: false, unreadable: null }
 
 /** Records the changes of one database. */
 export class ChangesRecorder {
@@ -67,8 +68,8 @@ export class ChangesRecorder {
   #isAccepted: boolean
   #lastSaid = ''
   #isCautious = false
-  /** Whether the last stream lacked what was recorded, and whether the server could not decode what is next. */
-  #last = { isOther: false, isUndecodable: false }
+  /** Whether the last stream lacked what was recorded, and why the server could not read on. */
+  #last: LastStream = READABLE
 
   private constructor(
     config: ChangesConfig,
@@ -136,8 +137,8 @@ export class ChangesRecorder {
         } catch (error) {
           if (isFinal(error, this.#reconnects < 0)) throw error
           this.#isCautious = error instanceof KillickError
-          this.#last.isOther ||= error instanceof OtherHistory
-          this.#last.isUndecodable ||= error instanceof Undecodable
+          if (error instanceof OtherHistory) this.#last = { ...this.#last, isOther: true }
+          if (error instanceof UnreadableStream) this.#last = { ...this.#last, unreadable: error.why }
           failures = this.status.recorded > before ? 1 : failures + 1
           const ms = Math.min(this.#config.limits.reconnectMs, FIRST_WAIT_MS * 2 ** (failures - 1))
           this.#sayOnce(`${(error as Error).message}; it is tried again`)
@@ -211,7 +212,7 @@ export class ChangesRecorder {
       record: (action, known, more) => this.#record(action, known, more),
     })
     const gap = findGap(slot, server, notes, await this.#leftAt(server), this.#last)
-    this.#last = { isOther: false, isUndecodable: false }
+    this.#last = READABLE
     if (gap !== null) {
       const record = (action: string, known: JsonObject, more?: object) => this.#record(action, known, more)
       await settleGap(gap, {

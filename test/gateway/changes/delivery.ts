@@ -155,12 +155,25 @@ test('a slot that was dropped, moved or invalidated is a gap: recorded once, and
   await expect.poll(() => recorder.status.isConnected).toBe(true)
   await client.query('insert into a values (5, 5)')
   await made.finish(recorder)
+  // A file of the log is deleted that the slot needs, and the server no more.
+  const { rows } = await client.query(
+    `select pg_walfile_name(restart_lsn) as file, pg_switch_wal() from pg_replication_slots where slot_name = $1`,
+    [slot],
+  )
+  await client.query('checkpoint')
+  rmSync(join(postgres.folder, 'postgres/pg_wal', rows[0].file))
+  expect(await codeOf((await made.start()).ended)).toBe('changes_gap')
+  recorder = await made.start({ onGap: 'accept' })
+  await expect.poll(() => recorder.status.reconnects).toBe(1)
+  await client.query('insert into a values (6, 6)')
+  await made.finish(recorder)
   const events = await made.events()
   expect(gaps(events).slice(2)).toEqual([
     ...['changes.gap slot_moved', 'changes.gap.accept slot_moved'],
     ...['changes.gap slot_lost', 'changes.gap.accept slot_lost'],
+    ...['changes.gap log_missing', 'changes.gap.accept log_missing'],
   ])
-  expect(recordedIn(events)).toEqual(['2', '4', '5'])
+  expect(recordedIn(events)).toEqual(['2', '4', '5', '6'])
   const [found, accepted] = events.filter(({ action }) => action.startsWith('changes.gap'))
   expect(found.outcome).toBe('failure')
   expect(accepted.metadata.changes).toMatchObject({

@@ -34,8 +34,11 @@ export type CaptureParts = {
   readonly isCautious: boolean
 }
 
-/** SQLSTATE. And the parts of the server that say that a file of its log is gone. */
-const [UNDEFINED_OBJECT, UNDEFINED_FILE, LOG_IS_GONE] = ['42704', '58P01', /^(WalSndSegmentOpen|CheckXLogRemoved)$/]
+/** SQLSTATE, and which part of the server says so: a slot that was dropped is an undefined object too. */
+const UNREADABLE = [
+  { code: '42704', by: /^get_publication_oid$/, why: 'publication_was_missing' },
+  { code: '58P01', by: /^(WalSndSegmentOpen|CheckXLogRemoved)$/, why: 'log_missing' },
+] as const
 
 /** The server cannot read on: something was committed while there was no publication (from PostgreSQL 18 on it leaves that out), or its log is gone. */
 export class UnreadableStream extends Error {
@@ -49,11 +52,8 @@ export class UnreadableStream extends Error {
 
 /** Why the stream has ended. */
 function reasonOf(error: Error & { routine?: string }): Error {
-  const code = codeOf(error)
-  if (code === UNDEFINED_OBJECT) return new UnreadableStream('publication_was_missing', error)
-  return code === UNDEFINED_FILE && LOG_IS_GONE.test(error.routine ?? '')
-    ? new UnreadableStream('log_missing', error)
-    : error
+  const found = UNREADABLE.find(({ code, by }) => code === codeOf(error) && by.test(error.routine ?? ''))
+  return found === undefined ? error : new UnreadableStream(found.why, error)
 }
 
 type Received = { bytes: Buffer; lsn: bigint } | { end: bigint; isAsked: boolean }

@@ -4,7 +4,7 @@ import { KillickError } from '../core/errors.ts'
 import { EMPTY_ROOT, type Hash, parseHash, printHash } from '../core/hash.ts'
 import { splitVkeys } from '../core/note.ts'
 import { isPlace } from '../verify/succession.ts'
-import type { PinnedLog } from '../verify/trust.ts'
+import { checkTrust, type PinnedLog, requireTrust } from '../verify/trust.ts'
 import { checkAnchorsTold } from './anchors-told.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads, untoldRoot } from './chain.ts'
@@ -149,15 +149,33 @@ export function auditOutcome(
  * and every anchor against the contract. What it keeps in memory grows with streams and with events that lack fields or were dropped (of
  * the latter eight bytes each), not with the events themselves.
  * @param api from `openApi`, with a token that may read events
- * @throws KillickError if the service cannot be reached or refuses; `audit_folder_failed`; `signal`'s reason if it was aborted
+ * @throws KillickError `trust_invalid`, `vkey_invalid`, `key_invalid` if what was pinned is malformed; if the service cannot be reached or refuses; `audit_folder_failed`; `signal`'s reason if it was aborted
  * @example
  * const pins = { logKeys: [vkey], sourceKeys: [], logs: [], urls: ['https://rpc.example.com'] }
  * const result = await auditLedger(openApi('https://audit.example.com', token), pins)
  * if (auditOutcome(result) !== 'passed') console.error(result.first, result.checks)
  */
 export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptions = {}): Promise<AuditResult> {
+  checkGiven(api, pins)
   const leave = options.folder === undefined ? null : await takeFolder(options.folder)
   return audit(api, pins, options).finally(leave)
+}
+
+const LISTS = ['logKeys', 'sourceKeys', 'logs', 'urls'] as const
+
+/** A slip in what is pinned must not look like a fault of the ledger, nor be as good as no pin. */
+function checkGiven(api: Api, pins: AuditPins): void {
+  if (typeof (api as Partial<Api> | undefined)?.json !== 'function')
+    throw new KillickError('option_invalid', 'What is audited is opened by openApi', { option: 'api' })
+  requireTrust(pins)
+  const lacking = LISTS.find((member) => !Array.isArray(pins[member]))
+  if (lacking !== undefined) {
+    const why = `What an audit trusts lacks the list ${lacking}; an empty one pins nothing`
+    throw new KillickError('trust_invalid', why, { member: lacking, form: 'a list' })
+  }
+  // Of a log that a service publishes to, the chain may not be known yet, while no node has answered.
+  const { urls: _, logs: __, ...trust } = pins
+  checkTrust(trust)
 }
 
 async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<AuditResult> {

@@ -1,3 +1,4 @@
+import { auditLedger, openApi } from '@killick/sdk/audit'
 import { verifyBundle } from '@killick/sdk/bundle'
 import {
   parsePinnedLog,
@@ -91,6 +92,12 @@ test('what parseProof did not read is refused, and does not look like a forged p
   await expect(readLogHeads([CHAIN], one)).rejects.toThrow(refused('option_invalid'))
   await expect(verifyBundle(Buffer.from(text) as never, {})).rejects.toThrow(refused('option_invalid'))
   await expect(verifyBundle(new Blob([text]).stream(), null as never)).rejects.toThrow(refused('trust_invalid'))
+  const [api, pins] = [openApi(one, undefined), { logKeys: [], sourceKeys: [], logs: [], urls: [] }]
+  await expect(auditLedger(one, pins)).rejects.toThrow(refused('option_invalid'))
+  await expect(auditLedger(api, { logKeys: [] } as never)).rejects.toThrow(refused('trust_invalid'))
+  const { jwk } = trust.sourceKeys[0]!
+  const sourceKeys = [{ jwk, notafter: '2026-01-01T00:00:00Z' }]
+  await expect(auditLedger(api, { ...pins, sourceKeys })).rejects.toThrow(refused('trust_invalid'))
 })
 
 describe('a contract and log to pin', () => {

@@ -16,6 +16,7 @@ import { GatewayStartError } from '../errors.ts'
 import { shortened } from '../sessions/disclosed.ts'
 import type { EventFacts } from '../sessions/event.ts'
 import type { Addresses } from './addresses.ts'
+import { HttpRefusal } from './errors.ts'
 
 /** How the proxy learns who asks. The first that vouches counts: token, certificate, header. */
 export type HttpWho = {
@@ -211,9 +212,16 @@ function unverified(token: string, claim: string): JsonObject {
   }
 }
 
-/** As servers find it that are lenient: passport-jwt takes any white space before it, and leaves what stands behind it. */
+/**
+ * As servers find it that are lenient: passport-jwt takes any white space before it, and others a list of credentials.
+ * @throws HttpRefusal where more stands beside it, for servers differ in whether the first or the last word is the token
+ */
 function bearerOf({ headers }: IncomingMessage): string | null {
-  return /^\s*bearer\s+(\S+)/i.exec(headers.authorization ?? '')?.[1] ?? null
+  const [, before, token, behind] = /^(|.*,)\s*bearer\s+(\S+)(.*)$/i.exec(headers.authorization ?? '') ?? []
+  if (token === undefined) return null
+  if (before !== '' || behind!.trim() !== '')
+    throw new HttpRefusal('http_request_invalid', 'The Authorization header has more than one token.')
+  return token
 }
 
 /** The subject of a certificate: its common name, else its first alternative name. `why`: it was not verified. */

@@ -59,8 +59,15 @@ test('a token that verifies is who asks; any other is a claim', async () => {
   ]
   for (const each of tokens) await fetch(it.url, { headers: { authorization: `Bearer ${each}` } })
   // As some servers take it all the same.
-  const lenient = [`Bearer\t${text}`, `bearer\u00a0${text} x`]
+  const lenient = [`Bearer\t${text}`, `bearer\u00a0${text}`]
   for (const each of lenient) await fetch(it.url, { headers: { authorization: each } })
+  // Of several words some servers take the first, and others the last.
+  const other = tokens[4]!
+  const doubled = [` ${other}`, ', x', `,Bearer ${other}`, `\u00a0${other}`].map((more) => `Bearer ${text}${more}`)
+  for (const each of [...doubled, `Basic YTpi, bearer ${text}`]) {
+    const answer = await fetch(it.url, { headers: { authorization: each } })
+    expect([answer.status, await answer.text()]).toEqual([400, expect.stringContaining('more than one token')])
+  }
   const intents = find(await it.events(), 'http.request')
   expect(intents.splice(tokens.length).map(({ actor }) => actor.id)).toEqual(['ada', 'ada'])
   expect(intents[0]).toMatchObject({

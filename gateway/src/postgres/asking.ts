@@ -239,6 +239,8 @@ export class Asking {
     }
     const naming = this.#names.portals.ask(name, portal, this.#names.segment)
     if (!this.#knowsName(name)) this.#names.cursors += 1
+    // To FETCH and MOVE it is a cursor.
+    if (name !== '' && (prepared === undefined || this.#mayRun(prepared))) this.#cursorsRun = true
     const step: AskedStep = { step: 'bind', frame, name: preparedName, prepared: prepared ?? null, portal }
     this.#steps.add(frame, op('bind', null, pending(this.#names.portals, naming)), step)
     return true
@@ -347,6 +349,12 @@ export class Asking {
 
   #prepared(name: string): Prepared | undefined | typeof UNCERTAIN {
     return this.#names.statement(name, this.#reading.doubts > 0)
+  }
+
+  /** Whether what was prepared may change how the server reads a text, or run what nobody here has seen. */
+  #mayRun({ name, statement: { doubts, effects, unknownWhy } }: Prepared): boolean {
+    const isDoubted = name !== '' && doubts < this.#reading.doubts
+    return isDoubted || unknownWhy.some((why) => RUNS.has(why)) || effects.some(setsReading)
   }
 
   /** With what prepared statements do that it names. @param isOther whether its portal may be a cursor by now */

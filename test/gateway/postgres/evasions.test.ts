@@ -110,7 +110,8 @@ test('a name that was given anew where nobody saw it is not believed', async () 
 
 test('what a cursor does is done when it is read, or held beyond its transaction', async () => {
   const text = "select '\\', ' ; delete from t; --'"
-  const set = "declare c cursor for select set_config('standard_conforming_strings', 'off', false)"
+  const config = "set_config('standard_conforming_strings', 'off', false)"
+  const set = `declare c cursor for select ${config}`
   const again = "execute 'deallocate p'; execute 'prepare p as delete from t'; return 1"
   await queryAsOwner(it.direct, `create function again() returns int language plpgsql as $$begin ${again}; end$$`)
   const held = 'declare c cursor with hold for select again()'
@@ -142,10 +143,23 @@ test('what a cursor does is done when it is read, or held beyond its transaction
     [],
     [message('Q', 'commit')],
     [...bind('q'), message('S')],
+    // A portal of the protocol is read as a cursor, too.
+    [
+      ...[message('Q', 'begin'), parse('', `select ${config}`), message('B', 'e', '', 0, 0, 0), message('S')],
+      ...[message('Q', 'fetch e'), message('Q', text)],
+    ],
+    ...[[], [], []],
+    [message('Q', 'rollback')],
+    [message('Q', 'begin'), parse('', 'select again()'), message('B', 'f', '', 0, 0, 0), message('S')],
+    [],
+    [message('Q', 'deallocate all; prepare p as select 6')],
+    [message('Q', 'fetch f')],
+    [message('Q', 'execute p')],
   )
   const whyOf = (asked: string) => found.filter(([each]) => each === asked).map(([, why]) => why)
-  expect(whyOf(text)).toEqual([[], ['standard_conforming_strings'], []])
-  expect(whyOf('execute p').map((why) => why.includes('prepared_name'))).toEqual([false, true, true])
+  const strings = ['standard_conforming_strings']
+  expect(whyOf(text)).toEqual([[], strings, [], strings])
+  expect(whyOf('execute p').map((why) => why.includes('prepared_name'))).toEqual([false, true, true, true])
   expect(whyOf('select 4')).toEqual([['prepared_name']])
   expect(whyOf('select 5')).toEqual([[]])
 })

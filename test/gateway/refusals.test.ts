@@ -7,6 +7,7 @@ import { request as requestTls } from 'node:https'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { connect as connectTls } from 'node:tls'
 import { inspect } from 'node:util'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { checkCollectorConfig, GatewayStartError, makeEmitterKey } from '@killick/gateway'
@@ -159,6 +160,17 @@ test.skipIf(findTool('openssl') === null)(
       expect(await ask('payroll')).toBe(200)
       // Signed by the CA, and nobody's; signed by itself, with the name of an emitter; none at all.
       expect([await ask('other'), await ask('forged'), await ask(null)]).toEqual([401, 401, 401])
+      // By TLS 1.2 a client that begins with the one could go on with the other.
+      const [cert, key] = ['crt', 'key'].map((kind) => readFileSync(file(`other.${kind}`)))
+      const port = Number(new URL(url!).port)
+      const changing = connectTls({ port, ca, servername: 'localhost', maxVersion: 'TLSv1.2', cert, key })
+      await once(changing, 'secureConnect')
+      const change = await new Promise((resolve) => {
+        changing.once('error', resolve)
+        changing.renegotiate({}, resolve)
+      })
+      changing.destroy()
+      expect(change).toMatchObject({ code: 'ERR_SSL_NO_RENEGOTIATION' })
       // The image asks for its health with TLS and without.
       expect([await healthOf(url), await healthOf(edge.url)]).toEqual([0, 0])
       expect(await healthOf('http://127.0.0.1:1')).toBe(1)

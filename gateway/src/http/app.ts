@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import { createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { openLogLines } from '@killick/sdk/core'
@@ -20,6 +21,8 @@ export type ListenerOptions = {
 const KEEP_ALIVE_MS = 72_000
 /** Node's default is 30 s, which is longer than most limits. */
 const CHECK_MS = 1_000
+/** Node goes on calling a connection authorized whose client has shown another certificate since, whoever has signed that. */
+const TLS = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const
 
 /** The HTTP interface of one listener, apart from listening. Every refusal is a problem document with a code of docs/ERRORS.md. */
 export function buildCollectorApp(deps: CollectorDeps, { isSocket, tls }: ListenerOptions): FastifyInstance {
@@ -39,7 +42,7 @@ export function buildCollectorApp(deps: CollectorDeps, { isSocket, tls }: Listen
     serverFactory: (handle) =>
       tls === null
         ? createServer(times, handle)
-        : createTlsServer({ ...times, ...tls, requestCert: tls.ca !== undefined, minVersion: 'TLSv1.2' }, handle),
+        : createTlsServer({ ...times, ...tls, ...TLS, requestCert: tls.ca !== undefined }, handle),
     clientErrorHandler(error, socket) {
       const code = refusePeer(error, socket)
       if (code !== null) metrics.refusals.inc({ code, emitter: '', via: '' })

@@ -377,7 +377,9 @@ export class Asking {
       const { executes } = effect
       effects.push(effect)
       if (executes === undefined) continue
-      const prepared = this.#prepared(nameOf(Buffer.from(executes)))
+      const given = nameOf(Buffer.from(executes))
+      // Beyond ASCII the server may make small letters of it.
+      const prepared = this.#knowsName(given) ? this.#prepared(given) : undefined
       if (prepared === UNCERTAIN) return UNCERTAIN
       if (prepared === undefined || prepared.statement.doubts < this.#reading.doubts) why.add('prepared_name')
       else why.delete('execute')

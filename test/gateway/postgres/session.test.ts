@@ -41,7 +41,7 @@ const TAKEN_BACK = [
   ...["begin; savepoint b; savepoint a; set local killick.actor = 'bob'", 'savepoint b', 'release a', 'rollback to b'],
   ...["commit; prepare p as select set_config('killick.actor', 'eve', false)", 'begin; execute p; rollback'],
 ]
-const LATIN1 = ['select * from gehälter', 'select * from GEHÄLTER', "select 'Ä'"]
+const LATIN1 = ['select * from gehälter', 'select * from GEHÄLTER', "select 'Ä'", 'prepare Ä as select 1', 'execute Ä']
 /** By their numbers. */
 const held = new Map<number, string | undefined>()
 
@@ -318,10 +318,13 @@ test('what the first packet sets by name holds, whatever its options say of the 
   expect(find('of LATIN1', 'show').context.claimedActor.id).toBe('kim')
 })
 
-test('a table is not known by a name whose capitals the server may fold beyond ASCII', () => {
+test('nothing is known by a name whose capitals the server may fold beyond ASCII', () => {
   const [, ...found] = statements(of('of LATIN1'))
   expect(found.map(({ intent }) => intent.statement)).toEqual(LATIN1)
-  expect(found.map(({ intent }) => intent.known.unknownWhy)).toEqual([undefined, ['encoding'], undefined])
+  expect(found.map(({ intent }) => intent.known.unknownWhy)).toEqual([
+    ...[undefined, ['encoding'], undefined, undefined],
+    ['execute', 'prepared_name'],
+  ])
 })
 
 test('a password in a statement is removed before anything is signed', () => {

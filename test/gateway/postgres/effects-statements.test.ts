@@ -262,6 +262,11 @@ describe('facts of single kinds', () => {
       `select set_config('killick.actor', 'user:ada', ${local})`,
       { set: { name: 'killick.actor', value: 'user:ada', isLocal: true } },
     ]),
+    ...['false', "'of'", 'null', "'n'::bool"].map((local): [string, object] => [
+      `select set_config('killick.actor', 'ada', ${local})`,
+      { set: { name: 'killick.actor', value: 'ada' } },
+    ]),
+    [`select set_config('killick.actor', 'ada', $1)`, { set: { name: 'killick.actor', value: null } }],
     [
       `select set_config('killick.actor', 'ada', true), set_config('killick.reason', 'due', true)`,
       {

@@ -40,6 +40,10 @@ const TAKEN_BACK = [
   ...["set local killick.actor = 'bob'", "begin; savepoint a; set killick.actor = 'kim'; release a; commit"],
   ...["begin; savepoint b; savepoint a; set local killick.actor = 'bob'", 'savepoint b', 'release a', 'rollback to b'],
   ...["commit; prepare p as select set_config('killick.actor', 'eve', false)", 'begin; execute p; rollback'],
+  'reset killick.actor',
+  ...['1::bool', 'is_local => true', "'on'::bpchar::bool", 'not false'].map(
+    (local) => `begin; select set_config('killick.actor', 'joe', ${local}); commit`,
+  ),
 ]
 const LATIN1 = ['select * from gehälter', 'select * from GEHÄLTER', "select 'Ä'", 'prepare Ä as select 1', 'execute Ä']
 /** By their numbers. */

@@ -139,14 +139,17 @@ function isOfType({ typeName }: SqlTree, type: string): boolean {
 /** Settings that one statement sets beside its first. */
 const MAX_SETS = 10
 
-/** Whether it is a constant that PostgreSQL takes for true. */
-function isTrue(value: unknown): boolean {
-  const node = value as { A_Const?: { boolval?: { boolval?: boolean } }; TypeCast?: SqlTree } | undefined
-  if (node?.TypeCast !== undefined) return isOfType(node.TypeCast, 'bool') && isTrue(node.TypeCast.arg)
-  return (
-    node?.A_Const?.boolval?.boolval === true ||
-    /^\s*(?:t(?:r(?:ue?)?)?|y(?:es?)?|on|1)\s*$/i.test(constantOf(value) ?? '')
-  )
+const TRUE = /^\s*(?:t(?:r(?:ue?)?)?|y(?:es?)?|on|1)\s*$/i
+const FALSE = /^\s*(?:f(?:a(?:l(?:se?)?)?)?|no?|off?|0)\s*$/i
+
+/** Whether PostgreSQL takes a constant for true; null where that cannot be told. */
+function truthOf(value: unknown): boolean | null {
+  const node = value as { A_Const?: { boolval?: { boolval?: boolean }; isnull?: boolean }; TypeCast?: SqlTree }
+  if (node?.TypeCast !== undefined) return isOfType(node.TypeCast, 'bool') ? truthOf(node.TypeCast.arg) : null
+  if (node?.A_Const?.boolval !== undefined) return node.A_Const.boolval.boolval === true
+  const text = constantOf(value) ?? ''
+  if (TRUE.test(text)) return true
+  return FALSE.test(text) || node?.A_Const?.isnull === true ? false : null
 }
 
 VISITS.FuncCall = (node, scope, draft) => {
@@ -164,8 +167,10 @@ VISITS.FuncCall = (node, scope, draft) => {
   } else if (own === 'set_config') {
     draft.also.add('set')
     const name = constantOf(args?.[0])?.toLowerCase() ?? null
-    const isLocal = isTrue(args?.[2])
-    const sets = { name: name ?? '', value: constantOf(args?.[1]), ...(isLocal && { isLocal }) }
+    const isLocal = truthOf(args?.[2])
+    // What is not known to hold, nor for how long, is not said.
+    const value = isLocal === null ? null : constantOf(args?.[1])
+    const sets = { name: name ?? '', value, ...(isLocal && { isLocal }) }
     const { set, alsoSets = [] } = draft.own
     // These mean nothing to the server, whatever else it is told to set.
     if (set !== undefined && name?.startsWith('killick.') && alsoSets.length < MAX_SETS)

@@ -554,7 +554,7 @@ describe('the console', () => {
       expect(await rows.count()).toBe(5)
       expect(await cells(1)).toEqual(['calls the tool read_U+202Efile', ''])
       expect(await cells(2)).toEqual(['of 2: tool read_U+202Efile', 'failure, 4 ms'])
-      expect((await cells(3))[1]).toBe('no outcome recorded')
+      expect((await cells(3))[1]).toBe('no outcome found')
       expect(await page.innerText('section dl')).toContain('1 place of the stream between them')
       expect(await page.innerText('section dl')).toContain(createHash('sha256').update(tokens.join('')).digest('hex'))
       expect(await violations(page)).toEqual([])
@@ -588,7 +588,7 @@ describe('the console', () => {
       await page.goto(`${service.url}/console/#/sessions/open`)
       await page.locator('text=Nothing recorded by billing-api says that it has ended').waitFor()
       expect(await page.locator('[aria-label="Steps recorded by billing-api"] tbody tr').innerText()).toMatch(
-        /no outcome recorded/,
+        /no outcome found/,
       )
       await page.goto(`${service.url}/console/#/sessions/nobody`)
       await page.locator('text=No such session is found').waitFor()

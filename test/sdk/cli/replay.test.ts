@@ -20,7 +20,7 @@ import {
 } from '@killick/sdk'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { alterToken, numberOf, partsOf, swapAt } from '../../anchor-service/support/packs.ts'
-import { call, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { call, ERASER, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
 import { begin, world } from '../../gateway/mcp/support.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { killick } from './support.ts'
@@ -29,6 +29,7 @@ const PROGRAM = fileURLToPath(new URL('../../../sdk/src/cli/main.ts', import.met
 const EVIL = 'a\u001b[2J\u202eb'
 /** Sessions of one recorder whose events lie between each other's in its stream. */
 const [MANY, FEW, CUT] = ['10000000-0000-4000-8000-000000000001', '10000000-0000-4000-8000-000000000002', 'cut']
+const ERASED = 'erased'
 const STEPS = 230
 
 let folder: string
@@ -295,7 +296,7 @@ describe('sessions that share a stream', () => {
     // Nobody has recorded an outcome of the first fifty.
     expect(lines.at(-1).withoutOutcome).toEqual({ count: 1, steps: [1] })
     expect(lines[0]).toMatchObject({ role: 'intent', noOutcome: true })
-    expect((await replay([MANY])).out).toMatch(/ 1 {2}.* {2}no outcome recorded\n/)
+    expect((await replay([MANY])).out).toMatch(/ 1 {2}.* {2}no outcome found\n/)
   })
 
   test('verified: each proof by what is pinned, and every place between', async () => {
@@ -309,11 +310,11 @@ describe('sessions that share a stream', () => {
     expect(told(out)).toEqual([
       'select 0',
       'select 50',
-      'select 100  no outcome recorded',
-      'select 150  no outcome recorded',
+      'select 100  no outcome found',
+      'select 150  no outcome found',
       '↳ 1, 2 SELECT 1, 1 row; SELECT 1, 1 row  success',
     ])
-    expect(out).toContain('No outcome was recorded of steps 3, 4.')
+    expect(out).toContain('No outcome is found of steps 3, 4.')
     expect(out).toContain('Proofs: 5 verified.')
     expect(out).toContain(
       'no place of the stream is missing, 230 places of them with events of others, and each names the hash',
@@ -329,9 +330,10 @@ describe('sessions that share a stream', () => {
 
   test('what a service leaves out or puts elsewhere is told', async () => {
     const { json } = await call(service.url, `/v1/events?target=${FEW}`)
-    const lie = async (change: (path: string, answer: Line) => Line) => {
+    const lie = async (change: (path: string, answer: Line) => Line, ...own: string[]) => {
       const liar = await between(change)
-      const { code, out } = await killick(['replay', FEW, '--verify', '--url', liar.url, '--token', READER], { env })
+      const args = ['replay', FEW, '--verify', ...own, '--url', liar.url, '--token', READER]
+      const { code, out } = await killick(args, { env })
       await liar.close()
       return { code, gaps: [...out.matchAll(/gap: (.*)$/gm)].map(([, gap]) => gap) }
     }
@@ -355,6 +357,16 @@ describe('sessions that share a stream', () => {
         'place 152 of the stream: the service does not show what stands there',
       ],
     })
+    // That is lawful, and its word alone.
+    const error = { code: 'event_dropped', detail: 'Dropped on 2026-11-30' }
+    const drop = ({ fields, token, ...row }: Line) =>
+      row.seq === 60 || row.seq === 61 ? { ...row, error } : { ...row, fields, token }
+    const dropping = (path: string, answer: Line) =>
+      streams.test(path) ? { ...answer, events: answer.events.map(drop) } : answer
+    expect(await lie(dropping, ...pins)).toEqual({
+      code: 3,
+      gaps: ['places 60 to 61 of the stream: by the service’s word a retention policy has dropped what stood there'],
+    })
   })
 
   /** A service between this one and whoever asks it, which changes its answers. */
@@ -372,6 +384,25 @@ describe('sessions that share a stream', () => {
     const { port } = server.address() as { port: number }
     return { url: `http://127.0.0.1:${port}`, close: () => new Promise((resolve) => server.close(resolve)) }
   }
+
+  test('an outcome whose targets were erased is not found, and is not told as an event of others', async () => {
+    const { id } = await mixed.record(statement(ERASED, { kind: 'intent', isOpen: true }))
+    const known = { kind: 'outcome', state: 'answered', intent: id }
+    const outcome = await mixed.record({ ...statement(ERASED, known), outcome: 'success' })
+    await mixed.record(statement(ERASED, { kind: 'other' }))
+    await mixed.flush()
+    const order = { ids: [outcome.id], fields: ['targets'], reason: 'a test' }
+    const headers = { 'content-type': 'application/json' }
+    const body = JSON.stringify(order)
+    expect((await call(service.url, '/v1/erasures', ERASER, { method: 'POST', headers, body })).status).toBe(202)
+    await vi.waitUntil(async () => (await replay([ERASED])).out.includes('Proofs: 2 anchored,'), 20_000)
+    const { code, out } = await replay([ERASED, '--verify', ...pins])
+    expect(code).toBe(3)
+    expect(out).toContain('No outcome is found of step 1. What was dropped, or has lost its targets, never is.')
+    expect(out).toContain('Proofs: 2 verified.')
+    expect(out).toContain('Between them 1 event of the stream does not show whose it is.')
+    expect(out).not.toContain('events of others')
+  })
 
   test('an event that was altered, and one that lost a field', async () => {
     const seqs: number[] = []
@@ -413,9 +444,11 @@ describe('which session', () => {
   test('several sources: one must be chosen; several streams of one: one after the other', async () => {
     const source = { url: service.url, logKey: service.vkey, source: 'ops', key: join(folder, 'ops.json') }
     const names: string[] = []
+    let known: object = { kind: 'intent', isOpen: true }
     for (const spool of ['other-1', 'other-2']) {
       const other = await openAuditLog({ ...source, spool: join(folder, spool) })
-      await other.record(statement(FEW, { kind: 'other' }))
+      const { id } = await other.record(statement(FEW, known))
+      known = { kind: 'outcome', state: 'answered', intent: id }
       await other.close()
       names.push(other.status.stream)
     }
@@ -426,7 +459,12 @@ describe('which session', () => {
       names.sort(),
     )
     expect(told(chosen.out)).toHaveLength(2)
-    expect((await replay([FEW, '--stream', names[1]!])).out).toContain('1 step played.')
+    for (const stream of names) {
+      const one = await replay([FEW, '--stream', stream])
+      expect(one.out).toContain('1 step played.')
+      // What came of it stands in the other one.
+      expect(one.out).not.toMatch(/no outcome/i)
+    }
     expect((await replay([FEW, '--source', 'db'])).out).toContain('5 steps played.')
   })
 })

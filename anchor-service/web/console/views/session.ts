@@ -53,7 +53,7 @@ export async function session([name = '']: readonly string[], signal: AbortSigna
         'p',
         { class: 'caveat' },
         ...(steps.size === 1 ? ['Nothing of it'] : ['Nothing recorded by ', said(goOn.join(', '))]),
-        ' says that it has ended: it goes on, or its end is not accepted yet.',
+        ' says that it has ended: it goes on, its end is not accepted yet, or is not found any more.',
       ),
     ...parts.flat(),
     h(
@@ -197,7 +197,7 @@ function ending(
   step: SessionStep,
   ended: ReadonlySet<string>,
 ): Child {
-  if (step.opens !== null && !ended.has(step.opens)) return h('span', { class: 'bad note' }, 'no outcome recorded')
+  if (step.opens !== null && !ended.has(step.opens)) return h('span', { class: 'bad note' }, 'no outcome found')
   const words = endingInWords(step)
   const lost = [
     missing > 0 && h('span', { class: 'bad note' }, ` ${plural(missing, 'field')} lost`),

@@ -4,22 +4,31 @@ import type { Api } from '../../audit/api.ts'
 import { KillickError } from '../../core/errors.ts'
 import { type Hash, printHash } from '../../core/hash.ts'
 import { isObject } from '../../core/json.ts'
-import { sessionOf } from '../../words/index.ts'
-import { placeOf, readRow, type SessionRow } from './rows.ts'
+import { names, placeOf, readRow, type SessionRow } from './rows.ts'
 
 /**
  * Places of a stream that do not show what they should. `missing`: the service does not show them. `unread`: it shows what is no event any
- * more. `broken`: the event does not name the hash of the one before it. `left_out`: it is of this very session, and the search did not
+ * more. `dropped`: by its word a retention policy has taken it. `broken`: the event does not name the hash of the one before it. `left_out`: it is of this very session, and the search did not
  * find it. `order`: the search put it behind a later one.
  */
 export type Gap = {
-  readonly why: 'missing' | 'unread' | 'broken' | 'left_out' | 'order'
+  readonly why: 'missing' | 'unread' | 'dropped' | 'broken' | 'left_out' | 'order'
   readonly from: number
   readonly to: number
 }
 
-/** `others`: places between two steps that hold events of others. `unseen`: places of which nothing was asked. */
-export type Between = { readonly gaps: readonly Gap[]; readonly others: number; readonly unseen: number }
+/**
+ * `others`: places between two steps that hold events of others. `unnamed`: events that do not show whose they are, since their targets are
+ * hidden, were erased, have expired or are lost. `unseen`: places of which nothing was asked.
+ */
+export type Between = {
+  readonly gaps: readonly Gap[]
+  readonly others: number
+  readonly unnamed: number
+  readonly unseen: number
+}
+
+const NOTHING: Between = { gaps: [], others: 0, unnamed: 0, unseen: 0 }
 
 /** Most places that a service shows on each side of the one that is asked for. */
 const SPAN = 50
@@ -38,13 +47,13 @@ export async function lookBetween(
   api: Api | null,
 ): Promise<Between> {
   const [start, end] = [before === null ? null : endOf(before), endOf(after)]
-  if (start === null || end === null) return { gaps: [], others: 0, unseen: 0 }
+  if (start === null || end === null) return NOTHING
   const { seq } = end
-  if (seq <= start.seq) return { gaps: [{ why: 'order', from: seq, to: seq }], others: 0, unseen: 0 }
+  if (seq <= start.seq) return { ...NOTHING, gaps: [{ why: 'order', from: seq, to: seq }] }
   const isApart = seq > start.seq + 1
-  if (isApart && api === null) return { gaps: [], others: 0, unseen: seq - start.seq - 1 }
+  if (isApart && api === null) return { ...NOTHING, unseen: seq - start.seq - 1 }
   const gaps: Gap[] = []
-  let others = 0
+  let [others, unnamed] = [0, 0]
   let last = start
   const look = (row: SessionRow, at: End) => {
     if (at.seq > last.seq + 1) gaps.push({ why: 'missing', from: last.seq + 1, to: at.seq - 1 })
@@ -56,12 +65,25 @@ export async function lookBetween(
     for await (const row of readPlaces(api!, placeOf(after)!, start.seq + 1, seq - 1)) {
       const at = endOf(row)!
       look(row, at)
-      if (row.event === null) gaps.push({ why: 'unread', from: at.seq, to: at.seq })
-      else if (sessionOf(row.event) === session) gaps.push({ why: 'left_out', from: at.seq, to: at.seq })
+      if (row.event === null) {
+        if (row.isDropped) addDropped(gaps, at.seq)
+        else gaps.push({ why: 'unread', from: at.seq, to: at.seq })
+        continue
+      }
+      const isOfIt = names(row, session)
+      if (isOfIt === null) unnamed += 1
+      else if (isOfIt) gaps.push({ why: 'left_out', from: at.seq, to: at.seq })
       else others += 1
     }
   look(after, end)
-  return { gaps, others, unseen: 0 }
+  return { gaps, others, unnamed, unseen: 0 }
+}
+
+/** Batches are dropped whole: one line for places that follow each other. */
+function addDropped(gaps: Gap[], seq: number): void {
+  const last = gaps.at(-1)
+  if (last?.why === 'dropped' && last.to === seq - 1) gaps[gaps.length - 1] = { ...last, to: seq }
+  else gaps.push({ why: 'dropped', from: seq, to: seq })
 }
 
 /** Of what cannot be read no hash is known to compare with. */

@@ -36,9 +36,10 @@ export const replay: Command = {
       scan.take(row),
     )
     const parts = chosen(scan, session)
+    const whole = values.stream === undefined ? scan : await scanWhole(api, session, parts[0]!.source)
     const prove = pins === null ? await provenByWord(api) : await provenByProof(api, pins)
     const pace = new Pace(speed)
-    const played = new Played(session, parts, scan, pins !== null)
+    const played = new Played(session, parts, whole, pins !== null)
     try {
       for (const part of parts) {
         // A part that is one of several has pages of its own: so it is played whole, and no other is kept in memory.
@@ -73,6 +74,13 @@ function reported(screen: Screen, played: Played, isStopped: boolean): number {
   err(`${count(screen.chunks, 'chunk')} of what the terminal showed played, each as its hash says.`)
   if (isStopped) return EXIT.interrupted
   return screen.faults.length + screen.absent > 0 ? EXIT.failed : played.exit
+}
+
+/** All streams of a session: what began in one, another process of the same source may have ended in its own. */
+async function scanWhole(api: Api, session: string, source: string): Promise<Scan> {
+  const scan = new Scan()
+  await listSession(api, { session, source }, (row) => scan.take(row))
+  return scan
 }
 
 /** The streams to play. @throws KillickError `session_unknown`, `session_ambiguous` */

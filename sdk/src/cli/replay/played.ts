@@ -25,7 +25,7 @@ export class Played {
   /** Steps whose outcome is still to come, by what names them. */
   readonly #open = new Map<string, number>()
   readonly #tally = { verified: 0, undecided: 0, failed: 0, altered: 0, anchored: 0, accepted: 0, hidden: 0 }
-  readonly #places = { others: 0, unseen: 0, gaps: 0 }
+  readonly #places = { others: 0, unnamed: 0, dropped: 0, unseen: 0, gaps: 0 }
   readonly #withoutOutcome: number[] = []
   #lacking = 0
   readonly #grounds = new Map<string, { backing: readonly Backing[]; steps: number }>()
@@ -39,9 +39,13 @@ export class Played {
     this.isVerifying = isVerifying
   }
 
-  between({ gaps, others, unseen }: Between): void {
-    this.#places.gaps += gaps.length
+  between({ gaps, others, unnamed, unseen }: Between): void {
+    for (const { why, from, to } of gaps) {
+      if (why === 'dropped') this.#places.dropped += to - from + 1
+      else this.#places.gaps += 1
+    }
     this.#places.others += others
+    this.#places.unnamed += unnamed
     this.#places.unseen += unseen
   }
 
@@ -81,11 +85,12 @@ export class Played {
     else if (this.#grounds.size < MAX_GROUNDS) this.#grounds.set(key, { backing, steps: 1 })
   }
 
-  /** 1: something does not hold. 3: it was to be verified, and something stayed undecided. */
+  /** 1: something does not hold. 3: it was to be verified, and something stayed undecided, such as whose events lie between. */
   get exit(): number {
     const { failed, altered, undecided } = this.#tally
     if (failed + altered + this.#places.gaps + this.#scan.unplaced > 0) return EXIT.failed
-    return undecided > 0 ? EXIT.undecided : EXIT.ok
+    const { unnamed, dropped } = this.#places
+    return undecided + unnamed + dropped > 0 ? EXIT.undecided : EXIT.ok
   }
 
   /** Lower-case hex. To be called once, at the end. */
@@ -119,7 +124,11 @@ export class Played {
       ...(hasBegun ? [] : [worry('Nothing of it says how the session began.')]),
       ...(hasEnded
         ? []
-        : [worry('Nothing of it says that the session has ended: it goes on, or its end is not accepted yet.')]),
+        : [
+            worry(
+              'Nothing of it says that the session has ended: it goes on, its end is not accepted yet, or is not found any more.',
+            ),
+          ]),
       ...(this.#lacking === 0 ? [] : [worry(this.#lackingWords())]),
       ...(hidden === 0 ? [] : [worry(`Of ${count(hidden, 'step')} not every field is shown.`)]),
       ...(altered + unplaced === 0
@@ -135,7 +144,7 @@ export class Played {
   #lackingWords(): string {
     const more = this.#lacking - this.#withoutOutcome.length
     const named = `${this.#withoutOutcome.join(', ')}${more > 0 ? ` and ${more.toLocaleString('en')} more` : ''}`
-    return `No outcome was recorded of ${this.#lacking === 1 ? 'step' : 'steps'} ${named}.`
+    return `No outcome is found of ${this.#lacking === 1 ? 'step' : 'steps'} ${named}. What was dropped, or has lost its targets, never is.`
   }
 
   #proofWords(): (Text | string)[] {
@@ -163,19 +172,32 @@ export class Played {
   }
 
   #placeWords(): (Text | string)[] {
-    const { others, unseen, gaps } = this.#places
+    const { others, unnamed, dropped, unseen, gaps } = this.#places
     if (this.steps < 2) return []
     if (gaps > 0)
       return [paint('red', `The stream has ${count(gaps, 'gap')}; each is told in front of the step behind it.`)]
+    const untold = [
+      ...(unnamed > 0
+        ? [
+            `Between them ${count(unnamed, 'event')} of the stream ${unnamed === 1 ? 'does' : 'do'} not show whose ${unnamed === 1 ? 'it is' : 'they are'}.`,
+          ]
+        : []),
+      ...(dropped > 0
+        ? [
+            `Between them ${count(dropped, 'event')} of the stream ${dropped === 1 ? 'was' : 'were'} dropped by a retention policy, on the service’s word; killick audit tells whether that is so.`,
+          ]
+        : []),
+    ].map((words) => paint('yellow', words))
     if (unseen > 0)
       return [
         `Between them lie ${count(unseen, 'place')} of the stream that were not looked at; --verify looks whether each is there, and whose.`,
       ]
     // Of an altered event nobody knows the hash.
-    if (this.#tally.altered > 0) return []
+    if (this.#tally.altered + dropped > 0) return untold
     const between = others === 0 ? '' : `, ${count(others, 'place')} of them with events of others`
     return this.isVerifying
       ? [
+          ...untold,
           `From the first step to the last no place of the stream is missing${between}, and each names the hash of the one before it.`,
         ]
       : ['Between them no place of the stream is missing, and each names the hash of the one before it.']

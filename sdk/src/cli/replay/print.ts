@@ -26,6 +26,7 @@ export type Numbered = {
 const WHY: Readonly<Record<Gap['why'], string>> = {
   missing: 'the service does not show what stands there',
   unread: 'what stands there cannot be read',
+  dropped: 'by the service’s word a retention policy has dropped what stood there',
   broken: 'what stands there does not name the event before it',
   left_out: 'what stands there belongs to this session, and the search left it out',
   order: 'the search put it behind a later one',
@@ -52,14 +53,14 @@ export function stepLine({ number, row, proof, step, of, isOpen, after }: Number
   const told = joinTold(tellStep(sessionEvent(row), step!))
   const more = of.length > MAX_LINKS ? ` and ${of.length - MAX_LINKS} more` : ''
   const link = of.length === 0 ? '' : paint('dim', `↳ ${of.slice(0, MAX_LINKS).join(', ')}${more} `)
-  const ending = isOpen ? paint('yellow', 'no outcome recorded') : endingText(step!)
+  const ending = isOpen ? paint('yellow', 'no outcome found') : endingText(step!)
   const hidden = row.hidden === 0 ? '' : paint('yellow', ` (${count(row.hidden, 'field')} not shown)`)
   const why = proof.outcome === 'failed' ? paint('red', text`  ${proof.why.join('; ')}`) : ''
   return text`${start}  ${link}${told}${ending === '' ? '' : text`  ${ending}`}${hidden}${why}`
 }
 
 export const gapLine = (gap: Gap, width: number): Text =>
-  text`${padded('', width)}  ${paint('red', `gap: ${gapInWords(gap)}`)}`
+  text`${padded('', width)}  ${paint(gap.why === 'dropped' ? 'yellow' : 'red', `gap: ${gapInWords(gap)}`)}`
 
 /** Steps that are named as those that an outcome belongs to. */
 const MAX_LINKS = 5

@@ -5,7 +5,7 @@ import { KillickError } from '../../core/errors.ts'
 import { isCount, type ParsedEvent, parseEvent } from '../../core/event.ts'
 import { isObject, type JsonObject, type JsonValue } from '../../core/json.ts'
 import { nodePrimitives } from '../../node/primitives.ts'
-import { SESSION_TARGET } from '../../words/index.ts'
+import { SESSION_TARGET, sealedIn } from '../../words/index.ts'
 
 /** An event that belongs to the session. */
 export type SessionRow = Readable | Altered
@@ -17,7 +17,7 @@ export type Readable = {
   readonly hidden: number
 }
 
-/** One whose bytes are not those of an event any more; where it stands may be unknown. */
+/** One whose bytes are not those of an event any more; where it stands may be unknown. `isDropped`: by a policy, on the service's word. */
 export type Altered = {
   readonly event: null
   readonly id: string
@@ -26,6 +26,7 @@ export type Altered = {
   readonly seq: number | null
   readonly logIndex: number
   readonly why: string
+  readonly isDropped: boolean
 }
 
 /** A page of what a service found, and the cursor of the next; null: there is none. */
@@ -62,7 +63,10 @@ export function readRow(row: JsonValue, path: string): SessionRow {
   if (!isObject(row) || !(typeof row.id === 'string' || isObject(row.error)) || !isCount(row.logIndex))
     throw malformed(`${path} holds something else than events`)
   const { logIndex } = row
-  if (isObject(row.error)) return altered(row, logIndex, String(row.error.detail ?? row.error.code))
+  if (isObject(row.error)) {
+    const { code, detail } = row.error
+    return { ...altered(row, logIndex, String(detail ?? code)), isDropped: code === 'event_dropped' }
+  }
   if (typeof row.token !== 'string') throw malformed(`${path} holds an event without its bytes`)
   try {
     const event = parseEvent(row.token, nodePrimitives)
@@ -76,15 +80,18 @@ export function readRow(row: JsonValue, path: string): SessionRow {
 function altered({ id = '', source, stream, seq }: JsonObject, logIndex: number, why: string): Altered {
   const text = (value: JsonValue | undefined) => (typeof value === 'string' ? value : null)
   return {
-    ...{ event: null, id: String(id), logIndex, why },
+    ...{ event: null, id: String(id), logIndex, why, isDropped: false },
     ...{ source: text(source), stream: text(stream), seq: isCount(seq) ? seq : null },
   }
 }
 
-function isOf(row: SessionRow, session: string): boolean {
-  if (row.event === null) return true
-  const { targets } = row.event.fields
-  if (!Array.isArray(targets)) return row.hidden > 0
+const isOf = (row: SessionRow, session: string): boolean => row.event === null || names(row, session) !== false
+
+/** Whether an event names a session. Null: its targets are not shown, or sealed, so nobody can tell. */
+export function names({ event, hidden }: Readable, session: string): boolean | null {
+  const { targets } = event.fields
+  if (!Array.isArray(targets)) return hidden > 0 ? null : false
+  if (sealedIn('targets', targets) !== null) return null
   return targets.some((target) => isObject(target) && target.type === SESSION_TARGET && target.id === session)
 }
 

@@ -39,7 +39,7 @@ export const REPLAY = command({
     [2, 'wrong usage, no such session, several of this name, or refused'],
     [
       3,
-      'the service could not be reached, with --verify a proof stayed undecided, or whoever read the output left before its end',
+      'the service could not be reached, with --verify a proof stayed undecided, or whose an event between two steps is, or whoever read the output left before its end',
     ],
     [130, 'stopped with Ctrl-C; the hash is that of what was played until then'],
   ],

@@ -166,6 +166,11 @@ export class McpSession {
     return this.#events.client
   }
 
+  /** Whether the server has asked something by this id that has no answer yet. */
+  isAskedByServer(id: MessageId | null): boolean {
+    return id !== null && this.#open['server-to-client'].has(id)
+  }
+
   /** Several clients ask in it, and nothing tells which: from now on none of them is named. */
   share(): void {
     this.#events.isShared = true

@@ -380,6 +380,71 @@ test('an answer that a client comes back for is the outcome of its request, also
   expect(actions(events)).not.toContain('mcp.answer.unmatched')
 })
 
+test('a stranger with the id of a session, whom the server refuses, neither speaks in it nor ends it', async () => {
+  const asks = { jsonrpc: '2.0', id: 's', method: 'sampling/createMessage', params: { messages: [], maxTokens: 1 } }
+  let finish: () => void = () => {}
+  const { url } = await serve(({ body, headers }, res) => {
+    const { id, method, params } = JSON.parse(body)
+    if (method === 'initialize') return json(res.setHeader('mcp-session-id', 's1'), { jsonrpc: '2.0', id, result: {} })
+    if (headers.authorization === 'Bearer stranger')
+      return json(res, { jsonrpc: '2.0', id: null, error: {} }, id === 1 ? 401 : 404)
+    if (params?.name !== 'slow') return id === 's' ? res.writeHead(202).end() : json(res, answered(id, 'quick'))
+    res.writeHead(200, { 'content-type': 'text/event-stream' }).write(`data: ${JSON.stringify(asks)}\n\n`)
+    finish = () => res.end(`data: ${JSON.stringify(answered(id, 'slow'))}\n\n`)
+  })
+  const it = await world()
+  const recorder = await record(it, url)
+  const by = (token: string, scheme = 'Bearer') => ({ authorization: `${scheme} ${token}`, 'mcp-session-id': 's1' })
+  const call = (name: string, id: number) => ({ ...{ jsonrpc: '2.0', id, method: 'tools/call' }, params: { name } })
+  const sampled = (words: string) => ({ jsonrpc: '2.0', id: 's', result: { content: { type: 'text', text: words } } })
+  const params = { clientInfo: { name: 'alice' } }
+  const headers = { authorization: 'Bearer alice' }
+  await post(recorder.url, { jsonrpc: '2.0', id: 0, method: 'initialize', params }, headers)
+  const slow = await fetch(recorder.url, {
+    method: 'POST',
+    headers: by('alice'),
+    body: JSON.stringify(call('slow', 1)),
+  })
+  const cancels = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } }
+  for (const message of [sampled('forged'), cancels, call('delete', 1)])
+    expect((await post(recorder.url, message, by('stranger'))).status).toBeGreaterThan(400)
+  await post(recorder.url, sampled('true'), by('alice'))
+  finish()
+  expect(await slow.text()).toContain('slow')
+  // A token that the client was given since: at first it could be anybody's.
+  for (const id of [2, 3]) await post(recorder.url, call('quick', id), by('renewed'))
+  const again = { method: 'POST', headers: by('renewed again'), body: JSON.stringify(call('slow', 6)) }
+  const renewed = await fetch(recorder.url, again)
+  await post(recorder.url, sampled('renewed'), by('renewed again'))
+  finish()
+  await renewed.text()
+  // Of what signs each request anew only the scheme stays.
+  for (const id of [4, 5]) await post(recorder.url, call('signed', id), by(`Signature=${id}`, 'AWS4-HMAC-SHA256'))
+  await recorder.close()
+
+  const events = await it.events()
+  expect(find(events, 'mcp.sampling.createMessage.result')).toMatchObject([
+    { outcome: 'success', result: { content: { text: 'true' } } },
+    { outcome: 'success', result: { content: { text: 'renewed' } } },
+  ])
+  const sessions = [...new Set(events.map(({ fields }) => (fields.context as Told).session))]
+  expect(
+    find(events, 'mcp.tools.call.result').map(({ targets, actor, outcome, context }) => [
+      ...[targets[0].id, actor.id, outcome, sessions.indexOf(context.session) === 0],
+    ]),
+  ).toEqual([
+    ['delete', 'unidentified', 'failure', false],
+    ['slow', 'alice', 'success', true],
+    ['quick', 'unidentified', 'success', false],
+    ['quick', 'alice', 'success', true],
+    ['slow', 'unidentified', 'success', false],
+    ['signed', 'unidentified', 'success', false],
+    ['signed', 'alice', 'success', true],
+  ])
+  const [end] = find(events, 'mcp.session.end').filter(({ context }) => context.session === sessions[0])
+  expect(end.mcp.by).toBe('signal')
+})
+
 test('a server that changes protocols although nobody asked for it has broken off', async () => {
   const { url } = await serve((_, { socket }) => {
     const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: h2c', '', '']

@@ -121,10 +121,11 @@ async function passWithout(req: IncomingMessage, res: ServerResponse, parts: Htt
       res.writeHead(reply.statusCode!, passedHeaders(reply))
       for await (const chunk of reply as AsyncIterable<Buffer>) await write(res, chunk)
       res.end()
-      if (req.method === 'DELETE' && id !== null && reply.statusCode! < 300) await parts.sessions.drop(id, 'client')
+      if (req.method === 'DELETE' && id !== null && reply.statusCode! < 300) parts.sessions.drop(id)
       return
     }
     const kept = await parts.sessions.of(req, [])
+    parts.sessions.vouched(req, kept)
     parts.sessions.enter(kept)
     try {
       await passBack(reply, res, kept.session, parts, { name: undefined, id })

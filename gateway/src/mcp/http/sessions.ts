@@ -17,11 +17,20 @@ export type HttpSession = {
   readonly session: McpSession
   /** Whether the server keeps it, under an id in a header. Else each answer comes with its request, and never later. */
   isKept: boolean
+  /** Hashes of the tokens with which the server takes its id. Whoever else has the id is another client until the server takes it from them. */
+  readonly tokens: Set<string>
+  /** Sessions that a new token of its client began, in which something is still under way: what the server asks there is answered with that token. */
+  readonly beside: Set<HttpSession>
+  /** The session that it is beside; null: none. */
+  main: HttpSession | null
   /** Exchanges under way. */
   busy: number
   /** When the last one ended, ms of `performance.now()`. */
   since: number
 }
+
+/** Tokens of a session that are known, the newest: clients get another one from time to time. */
+const MAX_TOKENS = 100
 
 /** All sessions of a recorder. Has a life: ends those that are silent. */
 export class HttpSessions {
@@ -58,28 +67,48 @@ export class HttpSessions {
   }
 
   /** The session that a request belongs to; it begins one if there is none. @throws in strict mode, if that cannot be recorded */
-  of(req: IncomingMessage, messages: readonly Message[]): Promise<HttpSession> {
+  async of(req: IncomingMessage, messages: readonly Message[]): Promise<HttpSession> {
     const id = idIn(req)
+    const main = id === null ? null : await this.#used(idKey(id))
+    if (main?.tokens.has(tokenOf(req))) return [...main.beside].find((each) => isAnswerIn(each, messages)) ?? main
     // What begins a session has no id yet. It gets a session of its own; `bind` gives it a name.
     if (id === null && messages.some((each) => each.kind === 'request' && each.method === 'initialize'))
       return this.#begin(req, { isKept: false, isResumed: false })
-    const key = id === null ? clientKey(req, messages) : idKey(id)
-    const known = this.#known.get(key)
-    if (known !== undefined) {
-      // To the end of the line of those that are used.
-      this.#known.delete(key)
-      this.#known.set(key, known)
-      return known
-    }
+    const key = id === null ? clientKey(req, messages) : ownKey(id, req)
+    const known = this.#used(key)
+    if (known !== null) return known
     const begun = this.#begin(req, { isKept: id !== null, isResumed: id !== null })
     this.#bind(key, begun)
     begun.catch(() => this.#known.delete(key))
     return begun
   }
 
+  /** The server has taken the id of a request from whoever sent it: from now on what they ask belongs to its session. */
+  vouched(req: IncomingMessage, kept: HttpSession): void {
+    const id = idIn(req)
+    if (id === null || kept.tokens.has(tokenOf(req))) return
+    this.#known.delete(ownKey(id, req))
+    const main = this.#known.get(idKey(id))
+    if (main === undefined) {
+      addToken(kept, req)
+      this.#bind(idKey(id), Promise.resolve(kept))
+      return
+    }
+    main
+      .then((each) => {
+        addToken(each, req)
+        if (each === kept) return
+        each.beside.add(kept)
+        kept.main = each
+        this.#replace(kept, 'client')
+      })
+      .catch(() => {})
+  }
+
   /** The server has given an id to the session that a request began, or none: then it goes on as that of its client. */
   bind(req: IncomingMessage, begun: HttpSession, id: string | null): void {
     begun.isKept = id !== null
+    addToken(begun, req)
     const key = id === null ? clientKey(req, []) : idKey(id)
     const before = this.#known.get(key)
     this.#bind(key, Promise.resolve(begun))
@@ -107,12 +136,20 @@ export class HttpSessions {
     if (by !== undefined && kept.busy === 0) this.#replace(kept, by)
   }
 
-  /** Ends the session of an id, which the client or the server has ended. */
-  async drop(id: string, by: SessionEnd['by']): Promise<void> {
+  /** Ends the session of an id, which the client has ended, once what is under way has its answer. */
+  drop(id: string): void {
     const known = this.#known.get(idKey(id))
     this.#known.delete(idKey(id))
-    const session = await known?.catch(() => undefined)
-    if (session !== undefined) await this.#end(session, by)
+    known?.then((each) => this.#replace(each, 'client')).catch(() => {})
+  }
+
+  /** The server has refused a request: a session whose id it does not know ends, and so does that of a stranger, and no other. */
+  refused(req: IncomingMessage, kept: HttpSession, status: number): void {
+    const id = idIn(req)
+    const isTaken = kept.tokens.has(tokenOf(req))
+    if (id === null || !(status === 404 || (!isTaken && (status === 401 || status === 403)))) return
+    this.#known.delete(isTaken ? idKey(id) : ownKey(id, req))
+    this.#replace(kept, 'server')
   }
 
   /** Ends all, and resolves when everything is durable, or lost and counted. */
@@ -146,7 +183,16 @@ export class HttpSessions {
       ...(isResumed && { isResumed }),
     }
     await session.begin(told)
-    return { session, isKept, busy: 0, since: performance.now() }
+    return { session, isKept, tokens: new Set(), beside: new Set(), main: null, busy: 0, since: performance.now() }
+  }
+
+  /** The session of a key, which goes to the end of the line of those that are used; null: there is none. */
+  #used(key: string): Promise<HttpSession> | null {
+    const known = this.#known.get(key)
+    if (known === undefined) return null
+    this.#known.delete(key)
+    this.#known.set(key, known)
+    return known
   }
 
   #bind(key: string, session: Promise<HttpSession>): void {
@@ -181,7 +227,9 @@ export class HttpSessions {
       )
   }
 
-  #end({ session }: HttpSession, by: SessionEnd['by']): Promise<unknown> {
+  #end(kept: HttpSession, by: SessionEnd['by']): Promise<unknown> {
+    const { session, main } = kept
+    main?.beside.delete(kept)
     const ended = session.end({ by, code: null, signal: null })
     this.#ending.add(ended)
     return ended.finally(() => this.#ending.delete(ended))
@@ -197,7 +245,27 @@ export function idIn({ headers }: IncomingMessage): string | null {
 const isSame = (one: Implementation | null, other: Implementation | null): boolean =>
   one?.name === other?.name && one?.version === other?.version
 
+const isAnswerIn = ({ session }: HttpSession, messages: readonly Message[]): boolean =>
+  messages.length > 0 && messages.every((each) => each.kind === 'answer' && session.isAskedByServer(each.id))
+
 const idKey = (id: string): string => `id ${id}`
+
+/** Of who has an id, and no token with which the server has taken it so far. */
+const ownKey = (id: string, req: IncomingMessage): string => `${tokenOf(req)} ${id}`
+
+/** Schemes whose credentials are the same in each request. Others sign it, as that of AWS does: of those only the scheme counts. */
+const STAYS = /^(?:bearer|basic|dpop) /i
+
+function tokenOf({ headers: { authorization = '' } }: IncomingMessage): string {
+  const token = STAYS.test(authorization) ? authorization : authorization.split(' ', 1)[0]!
+  return createHash('sha256').update(token).digest('base64url')
+}
+
+function addToken({ tokens }: HttpSession, req: IncomingMessage): void {
+  tokens.add(tokenOf(req))
+  const [oldest] = tokens
+  if (tokens.size > MAX_TOKENS) tokens.delete(oldest!)
+}
 
 /** One client, as far as that can be told: where it connects from, what it calls itself, and with whose token. Never recorded. */
 function clientKey({ socket, headers }: IncomingMessage, messages: readonly Message[]): string {

@@ -398,7 +398,9 @@ describe('sessions that share a stream', () => {
     await vi.waitUntil(async () => (await replay([ERASED])).out.includes('Proofs: 2 anchored,'), 20_000)
     const { code, out } = await replay([ERASED, '--verify', ...pins])
     expect(code).toBe(3)
-    expect(out).toContain('No outcome is found of step 1. What was dropped, or has lost its targets, never is.')
+    expect(out).toContain(
+      'No outcome is found of step 1. What was dropped, or no longer shows what it belongs to, never is.',
+    )
     expect(out).toContain('Proofs: 2 verified.')
     expect(out).toContain('Between them 1 event of the stream does not show whose it is.')
     expect(out).not.toContain('events of others')

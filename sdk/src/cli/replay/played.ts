@@ -144,7 +144,7 @@ export class Played {
   #lackingWords(): string {
     const more = this.#lacking - this.#withoutOutcome.length
     const named = `${this.#withoutOutcome.join(', ')}${more > 0 ? ` and ${more.toLocaleString('en')} more` : ''}`
-    return `No outcome is found of ${this.#lacking === 1 ? 'step' : 'steps'} ${named}. What was dropped, or has lost its targets, never is.`
+    return `No outcome is found of ${this.#lacking === 1 ? 'step' : 'steps'} ${named}. What was dropped, or no longer shows what it belongs to, never is.`
   }
 
   #proofWords(): (Text | string)[] {

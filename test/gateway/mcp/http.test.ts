@@ -441,8 +441,10 @@ test('a stranger with the id of a session, whom the server refuses, neither spea
     ['signed', 'unidentified', 'success', false],
     ['signed', 'alice', 'success', true],
   ])
-  const [end] = find(events, 'mcp.session.end').filter(({ context }) => context.session === sessions[0])
-  expect(end.mcp.by).toBe('signal')
+  const ends = find(events, 'mcp.session.end')
+  expect(ends.find(({ context }) => context.session === sessions[0]).mcp.by).toBe('signal')
+  // Each refusal ended the stranger's.
+  expect(ends.filter(({ mcp }) => mcp.by === 'server')).toHaveLength(3)
 })
 
 test('a server that changes protocols although nobody asked for it has broken off', async () => {

@@ -103,14 +103,12 @@ export async function startService(
       lastGone: () => readLastGone(pool),
     })
     erasing = keepErasing({
-      ...{ ledger, pool },
-      orders: {
-        async keep() {
-          await orders.keep()
-          // The database may have been restored under a service that did not stop.
-          const again = await orders.lost()
-          if (again.length > 0) throw new StartError(restored(again.length))
-        },
+      ...{ ledger, pool, orders },
+      // The database may have been restored under a service that did not stop. It takes long where many orders were settled after an
+      // earlier restore, so nobody who orders waits for it.
+      async guard() {
+        const again = await orders.lost()
+        if (again.length > 0) throw new StartError(restored(again.length))
       },
       async done({ id, count }) {
         log?.info({ erasure: id, events: count }, 'an erasure was carried out')

@@ -114,6 +114,8 @@ export type ErasingDeps = {
   pool: pg.Pool
   /** Where orders are kept outside the database, each before it is answered and carried out. Default: nowhere. */
   orders?: Pick<KeptOrders, 'keep'>
+  /** Throws where nothing is to be carried out now; it is tried again. */
+  guard?: () => Promise<void>
   /** Called when an order was carried out. */
   done?: (erasure: StoredErasure) => void | Promise<void>
   /** Called when one could not be carried on; it is tried again. */
@@ -139,7 +141,7 @@ const SAMPLES = 10
 /** One process of those on a database erases. */
 export const ERASING_LOCK = 7_019_327
 
-export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps): Erasing {
+export function keepErasing({ ledger, pool, orders, guard, done, failed }: ErasingDeps): Erasing {
   const stop = new AbortController()
   let open = 0
   let failures = 0
@@ -175,6 +177,7 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
     let leave = async () => {}
     try {
       await orders?.keep()
+      await guard?.()
       const { rows } = await client.query('select pg_try_advisory_lock($1) as mine', [ERASING_LOCK])
       if (!rows[0].mine) {
         open = (await readOpenErasures(pool)).length
@@ -189,6 +192,7 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
         if (erasure === undefined || stop.signal.aborted) return altered.size === 0
         at = erasure.id
         await orders?.keep()
+        await guard?.()
         // What the order does not name stays, and what it names may not be listed any more. The others do not wait for it.
         if (!(await isWhole(erasure))) {
           altered.add(at)

@@ -1,7 +1,9 @@
 // After a restore, what was erased is erased again before the service starts.
+import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseProof, verifyProof } from '@killick/sdk'
 import { auditLedger, openApi } from '@killick/sdk/audit'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -306,6 +308,21 @@ describe('two copies of before an order', () => {
     expect((await call(service.url, `/v1/events?actor=${sharp}`)).json.events).toEqual([])
     expect(await failed()).toEqual([])
   })
+})
+
+test('whoever orders does not wait until all that was settled is read', async () => {
+  const [producer, actor] = [new Producer('slow', newSigner()), { type: 'user', id: randomUUID() }]
+  await register(service.url, 'slow', [{ jwk: producer.signer.jwk }])
+  expect((await post(service.url, (await producer.batch([{ action: 'x', actor }])).body)).status).toBe(201)
+  // Who reads it waits until somebody writes into it.
+  const slow = join(service.folder, 'erasures', `${randomUUID()}.settled.json`)
+  execFileSync('mkfifo', [slow])
+  const ordered = send('/v1/erasures', ERASER, { reason: 'r', actor: actor.id, fields: 'all' })
+  const first = await Promise.race([ordered, sleep(3_000)])
+  const end = await open(slow, 'w')
+  await rm(slow)
+  await end.close()
+  expect(first).toMatchObject({ status: 202, json: { state: 'open' } })
 })
 
 test('a service whose database is restored while it runs says so, and carries out no order before', async () => {

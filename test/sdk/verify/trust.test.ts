@@ -61,6 +61,12 @@ describe('a mistake in what is pinned is named, and does not look like a forged 
   test('members that are like no name of ours are the caller’s', () => {
     const { outcome } = verifyProof(proof, trust)
     expect(verifyProof(proof, { ...trust, publisher: 'Example', rpcs: [] } as Trust).outcome).toBe(outcome)
+    // Each name is compared once, however many keys have it.
+    const own = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`${'x'.repeat(63)}${i}`, i]))
+    const sourceKeys = Array.from({ length: 500 }, () => ({ ...trust.sourceKeys[0]!, ...own }))
+    const started = performance.now()
+    expect(verifyProof(proof, { ...trust, sourceKeys }).outcome).toBe(outcome)
+    expect(performance.now() - started).toBeLessThan(300)
   })
 
   test.each<[string, object]>([

@@ -344,6 +344,13 @@ describe('the console', () => {
       expect(await page.inputValue('#f-source')).toBe('billing-api')
       expect(await page.getAttribute('#f-from', 'aria-invalid')).toBe('true')
       expect(await violations(page)).toEqual([])
+      // Where the field shows nothing, nothing is asked for again.
+      await page.goto(`${service.url}/console/#/events?source=billing-api&from=2026-02-31&outcome=odd`)
+      await page.locator('#f-from-fault:text("A day such as")').waitFor()
+      await page.click('button:text("Search")')
+      await page.waitForURL(/source=billing-api$/)
+      await page.goto(`${service.url}/console/#/events?source=billing-api&from=yesterday`)
+      await page.locator('#f-from-fault:text("A day such as")').waitFor()
       await page.fill('#f-from', '')
       await page.click('button:text("Search")')
       await page.locator('#f-from[type=date]').waitFor()

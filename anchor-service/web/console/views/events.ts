@@ -184,10 +184,11 @@ function form(terms: URLSearchParams, withOwn: boolean, faults: ReadonlyMap<stri
     const bad = fields.filter(({ field }) => field instanceof HTMLInputElement && field.validity.badInput)
     for (const { show } of bad) show('There is no such day.')
     if (bad.length > 0 && changed.from === undefined) return
-    // A field shows no line breaks, and people type white space that they do not mean.
+    // A field shows no line breaks of an id, and people type white space that they do not mean. What else a field does not show, such as
+    // a day that is none, is not asked for again.
     const typed = fields.map(({ name, value, field, filled }) => {
       const text = (field as HTMLInputElement).value
-      return [name, text === filled ? value : text.trim()] as const
+      return [name, IDS.has(name) && text === filled ? value : text.trim()] as const
     })
     const wanted = { ...Object.fromEntries(typed), ...changed }
     const filled = Object.entries(wanted).filter(([, value]) => value !== '')

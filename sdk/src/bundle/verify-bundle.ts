@@ -157,11 +157,7 @@ export async function verifyBundleWith(
   requireTrust(trust)
   const { facts: _, heads: __, ...pins } = trust
   checkTrust(pins)
-  if (typeof (chunks as Partial<AsyncIterable<Uint8Array>> | undefined)?.[Symbol.asyncIterator] !== 'function') {
-    const how = 'such as createReadStream(path), or new Blob([bytes]).stream()'
-    throw new KillickError('option_invalid', `A bundle is read from a stream of bytes, ${how}`)
-  }
-  const files = readTar(until(chunks, options.signal))
+  const files = readTar(until(streamOf(chunks), options.signal))
   try {
     const first = await files.next()
     if (first.done || first.value.name !== 'manifest.json')
@@ -171,6 +167,27 @@ export async function verifyBundleWith(
     return await new Verification(manifest, trust, options, engine, hashing).run(files)
   } finally {
     await files.return(undefined)
+  }
+}
+
+/**
+ * What browsers call a stream, also in those that cannot go through one by `for await`, as Safari could not for years.
+ * @throws KillickError `option_invalid` if the bytes do not come as a stream
+ */
+function streamOf(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const given = chunks as (Partial<AsyncIterable<Uint8Array>> & Partial<ReadableStream<Uint8Array>>) | undefined
+  if (typeof given?.[Symbol.asyncIterator] === 'function') return chunks
+  if (typeof given?.getReader === 'function') return readAll(given.getReader())
+  const how = 'such as createReadStream(path), or new Blob([bytes]).stream()'
+  throw new KillickError('option_invalid', `A bundle is read from a stream of bytes, ${how}`)
+}
+
+async function* readAll(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
+  } finally {
+    // Not awaited: the sender may never notice.
+    reader.cancel().catch(() => {})
   }
 }
 

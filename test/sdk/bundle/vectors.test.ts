@@ -45,3 +45,25 @@ test.each(vectors<Case[]>('bundles'))(
     expect(fields).toEqual(expected.fields && expect.objectContaining(expected.fields))
   },
 )
+
+test('a stream that for await cannot go through, as in Safari, is read all the same, and let go', async () => {
+  const { manifest, log, forPeople = [], trust } = vectors<Case[]>('bundles')[0]!
+  const pins = { ...trust, facts: async () => [] }
+  let isLetGo = false
+  const streamOf = (bytes: Uint8Array) => {
+    const stream = new ReadableStream<Uint8Array>({
+      pull(to) {
+        to.enqueue(bytes)
+        if (bytes[0] !== 0) to.close()
+      },
+      cancel() {
+        isLetGo = true
+      },
+    })
+    return Object.defineProperty(stream, Symbol.asyncIterator, { value: undefined })
+  }
+  const bytes = archive({ manifest, log, forPeople })
+  expect(await verifyBundle(streamOf(bytes), pins)).toEqual(await verifyBundle(chunksOf(bytes), pins))
+  await expect(verifyBundle(streamOf(new Uint8Array(4096)), pins)).rejects.toMatchObject({ code: 'bundle_malformed' })
+  expect(isLetGo).toBe(true)
+})

@@ -3,6 +3,7 @@
  * again, and knows nothing of the order. A file for each order; it names leaves and digests, and no contents. What expires by a policy needs
  * none: it is due again by the same anchors.
  */
+import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -109,7 +110,8 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const path = pathOf(said.id, state)
     const named = entries.map(({ leafHash, digests }) => [printHash(leafHash), ...digests])
-    const draft = `${path}.${process.pid}.new`
+    // Processes may share the folder, and in containers each is process 1.
+    const draft = `${path}.${randomUUID()}.new`
     const file = await open(draft, 'w', 0o600)
     try {
       await file.writeFile(JSON.stringify({ form: FORM, ...said, entries: named }))
@@ -132,7 +134,7 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
     }
   }
 
-  /** One after the other: two would write the same draft. */
+  /** One after the other: two would both write what the folder lacks. */
   let writing: Promise<void> = Promise.resolve()
 
   return {

@@ -235,6 +235,12 @@ describe('a pack of before an order', () => {
     })
     const { json } = await call(service.url, '/v1/erasures')
     expect(await readdir(join(service.folder, 'erasures'))).toContain(`${json.erasures.at(-1).id}.json`)
+    // Two processes that share a folder write the same at once.
+    const shared = join(service.folder, 'shared')
+    await Promise.all([1, 2, 3].map(() => keepOrders(store.pool, shared).keep()))
+    expect((await readdir(join(shared, 'erasures'))).toSorted()).toEqual(
+      json.erasures.map(({ id }: { id: string }) => `${id}.json`).toSorted(),
+    )
     await store.close()
     expect(await erase()).toMatch(/Nothing of what they name is there/)
     await expectErased()

@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Anchoring, AnchoringDeps } from './anchor/anchoring.ts'
 import { type Auditing, keepAuditing } from './audit/index.ts'
 import { type Bundles, openBundles } from './bundles/bundles.ts'
@@ -39,6 +39,7 @@ export type Service = {
 }
 
 const CLOSE_PATIENCE_MS = 10_000
+const CLOSE_IDLE_MS = 50
 
 /**
  * Starts everything that `killick-anchor-service serve` runs.
@@ -195,10 +196,7 @@ export async function startService(
       async close() {
         await auditing?.close()
         await bundles?.close()
-        // Requests that have arrived are answered; those that still trickle in are cut off.
-        const patience = setTimeout(() => app.server.closeAllConnections(), CLOSE_PATIENCE_MS)
-        await app.close()
-        clearTimeout(patience)
+        await closeServer(app)
         await expiring?.close()
         await erasing?.close()
         await checkers.close()
@@ -270,7 +268,7 @@ export async function startWorker(
     return {
       url,
       async close() {
-        await app.close()
+        await closeServer(app)
         await started.close()
         await store.close()
       },
@@ -280,6 +278,16 @@ export async function startWorker(
     await store.close()
     throw error
   }
+}
+
+/** Requests that have arrived are answered; those that still trickle in are cut off. */
+async function closeServer(app: Pick<FastifyInstance, 'server' | 'close'>): Promise<void> {
+  const patience = setTimeout(() => app.server.closeAllConnections(), CLOSE_PATIENCE_MS)
+  // Node closes those that have nothing to do now, and waits for those whose answer is under way until they are given up, long after it.
+  const idle = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_MS)
+  await app.close()
+  clearTimeout(patience)
+  clearInterval(idle)
 }
 
 /** What the start has found of the head's memory. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { BATCH_MEDIA_TYPE, MAX_BATCH_BYTES } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
@@ -288,6 +289,22 @@ test('too many requests are refused', async () => {
   for (let i = 0; i < 5; i++) codes.push((await call(slow.url, '/v1/log', null)).json.code)
   expect(codes).toEqual([undefined, undefined, undefined, 'rate_limited', 'rate_limited'])
   await slow.stop()
+})
+
+test('a connection whose request is answered while the service closes does not keep it', async () => {
+  const closing = await testService()
+  const socket = connect(Number(new URL(closing.url).port), '127.0.0.1')
+  const json = 'Content-Type: application/json\r\nContent-Length: 2\r\n'
+  socket.write(`POST /v1/sources HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${ADMIN}\r\n${json}\r\n{`)
+  // Answered behind it, so what came before has arrived.
+  await call(closing.url, '/v1/log')
+  const began = performance.now()
+  const stopped = closing.stop()
+  await sleep(20)
+  socket.write('}')
+  expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 400 /)
+  await stopped
+  expect(performance.now() - began).toBeLessThan(5_000)
 })
 
 test('hundreds of recorders may share an address: requests that add a batch are not counted, all others are', async () => {

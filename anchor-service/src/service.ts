@@ -285,9 +285,10 @@ async function closeServer(app: Pick<FastifyInstance, 'server' | 'close'>): Prom
   const patience = setTimeout(() => app.server.closeAllConnections(), CLOSE_PATIENCE_MS)
   // Node closes those that have nothing to do now, and waits for those whose answer is under way until they are given up, long after it.
   const idle = setInterval(() => app.server.closeIdleConnections(), CLOSE_IDLE_MS)
-  await app.close()
-  clearTimeout(patience)
-  clearInterval(idle)
+  await app.close().finally(() => {
+    clearTimeout(patience)
+    clearInterval(idle)
+  })
 }
 
 /** What the start has found of the head's memory. */

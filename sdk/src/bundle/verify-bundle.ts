@@ -155,8 +155,13 @@ export async function verifyBundleWith(
   options: BundleOptions,
 ): Promise<BundleVerdict> {
   requireTrust(trust)
-  const { facts: _, heads: __, ...pins } = trust
+  const { facts, heads, ...pins } = trust
   checkTrust(pins)
+  for (const [member, ask] of Object.entries({ facts, heads })) {
+    if (typeof (ask ?? (() => {})) === 'function') continue
+    const why = `What is trusted has ${member} that are no function, which is asked about what the bundle holds`
+    throw new KillickError('trust_invalid', why, { member, form: 'a function' })
+  }
   const files = readTar(until(streamOf(chunks), options.signal))
   try {
     const first = await files.next()

@@ -290,8 +290,9 @@ function parseKeys(value: JsonValue | undefined): PublicJwk[] {
  * a forged proof.
  * @throws KillickError `proof_malformed`
  */
-export function requireParsed(proof: Partial<Proof>): void {
-  if (!isObject(proof) || 'format' in proof || !Array.isArray(proof.anchors))
+export function requireParsed(proof: Partial<Proof>, members: readonly ('batch' | 'log')[] = []): void {
+  const isRead = isObject(proof) && !('format' in proof) && Array.isArray(proof.anchors)
+  if (!isRead || !members.every((member) => isObject(proof[member])))
     malformed('it was not read by parseProof, which takes the text of a proof')
 }
 

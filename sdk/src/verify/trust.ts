@@ -169,10 +169,11 @@ export function checkTrust(trust: Trust): void {
   requireTrust(trust)
   refuseMisspelt(Object.keys(trust), MEMBERS)
   for (const member of LISTS) {
-    if (trust[member] !== undefined && !Array.isArray(trust[member]))
+    if (!Array.isArray(trust[member] ?? []))
       throw invalid(`What is trusted has ${member} that are no list`, { member, form: 'a list' })
   }
   const keys = trust.sourceKeys ?? []
+  if (!keys.every(isObject)) throw invalid('A pinned key must be an object, with the key as its jwk')
   refuseMisspelt(new Set(keys.flatMap(Object.keys)), KEY_MEMBERS)
   for (const { jwk, notBefore, notAfter } of keys) {
     parsePublicJwk(jwk)

@@ -45,7 +45,7 @@ const UNREADABLE = skip('part_unreadable')
  */
 export function verifyProof(proof: Proof, trust: Trust, engine: Engine = PORTABLE_ENGINE): Verdict {
   const { verify, primitives } = engine
-  requireParsed(proof)
+  requireParsed(proof, ['batch', 'log'])
   checkTrust(trust)
   const event = attempt(() => parseEvent(proof.event, primitives))
   const header = attempt(() => parseBatchHeader(proof.batch.header))

@@ -76,6 +76,7 @@ describe('a mistake in what is pinned is named, and does not look like a forged 
       { ...trust, sourceKeys: [{ jwk: trust.sourceKeys[0]!.jwk, notafter: '2026-01-01T00:00:00Z' }] },
     ],
     ['one log in place of a list', { ...trust, logs: CHAIN }],
+    ['a key that is none', { ...trust, sourceKeys: [null] }],
     ['facts that were not waited for', { ...trust, facts: readAnchors(proof, []) }],
   ])('%s', (_, slip) => {
     expect(() => verifyProof(proof, slip)).toThrow(refused('trust_invalid'))
@@ -89,14 +90,16 @@ describe('a mistake in what is pinned is named, and does not look like a forged 
 test('what parseProof did not read is refused, and does not look like a forged proof', async () => {
   const text = printProof(proof)
   expect(verifyProof(parseProof(text), trust).outcome).not.toBe('failed')
-  for (const slip of [text, Buffer.from(text), JSON.parse(text), {}, [], null, undefined] as never[]) {
+  for (const slip of [text, Buffer.from(text), JSON.parse(text), {}, [], null, undefined, { anchors: {} }] as never[]) {
     expect(() => verifyProof(slip, trust)).toThrow(refused('proof_malformed'))
     await expect(readAnchors(slip, [])).rejects.toThrow(refused('proof_malformed'))
   }
+  expect(() => verifyProof({ anchors: [] } as never, trust)).toThrow(refused('proof_malformed'))
   const one = 'https://rpc.example.com' as never
   await expect(readAnchors(proof, one)).rejects.toThrow(refused('option_invalid'))
   await expect(readLogHeads([CHAIN], one)).rejects.toThrow(refused('option_invalid'))
   await expect(verifyBundle(Buffer.from(text) as never, {})).rejects.toThrow(refused('option_invalid'))
+  await expect(verifyBundle(new Blob([text]).stream(), trust as never)).rejects.toThrow(refused('trust_invalid'))
   await expect(verifyBundle(new Blob([text]).stream(), null as never)).rejects.toThrow(refused('trust_invalid'))
   const [api, pins] = [openApi(one, undefined), { logKeys: [], sourceKeys: [], logs: [], urls: [] }]
   await expect(auditLedger(one, pins)).rejects.toThrow(refused('option_invalid'))

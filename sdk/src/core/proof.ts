@@ -292,8 +292,7 @@ function parseKeys(value: JsonValue | undefined): PublicJwk[] {
  */
 export function requireParsed(proof: Partial<Proof>, members: readonly ('batch' | 'log')[] = []): void {
   const isRead = isObject(proof) && !('format' in proof) && Array.isArray(proof.anchors)
-  if (!isRead || !members.every((member) => isObject(proof[member])))
-    malformed('it was not read by parseProof, which takes the text of a proof')
+  if (!isRead || !members.every((member) => isObject(proof[member]))) malformed('it was not read by parseProof')
 }
 
 /**

@@ -6,13 +6,12 @@ import {
   type ChainNode,
   faultOf,
   noAnswer,
-  openNodes,
+  nodesOf,
   parseQuantity,
   type Rpc,
   type RpcOptions,
   readQuantity,
   reasonOf,
-  requireList,
 } from './rpc.ts'
 import { predecessorOf } from './succession.ts'
 import { type AnchorFact, type NodeAnswer, weightiest } from './trust.ts'
@@ -38,9 +37,7 @@ export async function readAnchors(
   options: RpcOptions = {},
 ): Promise<AnchorFact[]> {
   requireParsed(proof)
-  requireList(nodes)
-  const urls = nodes.filter((node) => typeof node === 'string')
-  const known = [...nodes.filter((node) => typeof node !== 'string'), ...(await openNodes(urls, options))]
+  const known = await nodesOf(nodes, options)
   const all = proof.anchors.flatMap((anchor) => [
     anchor,
     ...(anchor.before ? [earlierOf(anchor, anchor.before)] : []),

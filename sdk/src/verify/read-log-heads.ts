@@ -3,16 +3,7 @@ import { fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash } from './contract.ts'
-import {
-  type ChainNode,
-  faultOf,
-  openNodes,
-  parseQuantity,
-  type Rpc,
-  type RpcOptions,
-  reasonOf,
-  requireList,
-} from './rpc.ts'
+import { type ChainNode, faultOf, nodesOf, parseQuantity, type Rpc, type RpcOptions, reasonOf } from './rpc.ts'
 import type { PinnedLog } from './trust.ts'
 
 /** What a node said of a log: until the time `at` of a block, seconds, the contract was given no more than `size` entries of it. */
@@ -39,9 +30,7 @@ export async function readLogHeads(
   nodes: readonly (string | ChainNode)[],
   options: RpcOptions = {},
 ): Promise<HeadFact[]> {
-  requireList(nodes)
-  const urls = nodes.filter((node) => typeof node === 'string')
-  const known = [...nodes.filter((node) => typeof node !== 'string'), ...(await openNodes(urls, options))]
+  const known = await nodesOf(nodes, options)
   const asked = known.flatMap(({ rpc, chainId }) =>
     logs
       .filter((log) => log.chainId === chainId)

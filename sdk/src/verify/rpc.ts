@@ -164,11 +164,6 @@ export type ChainNode = { readonly rpc: Rpc } & (
   | { readonly chainId: null; readonly silent: string; readonly fault: NoAnswer | null }
 )
 
-/** @throws KillickError `option_invalid` */
-export function requireList(nodes: readonly unknown[]): void {
-  if (!Array.isArray(nodes)) throw new KillickError('option_invalid', 'RPC endpoints are given as a list of URLs')
-}
-
 /**
  * Asks all nodes at once which chain they are on, so that silent ones cost one timeout in all. It never rejects because of a
  * silent node.
@@ -176,7 +171,7 @@ export function requireList(nodes: readonly unknown[]): void {
  * @throws KillickError `option_invalid` if a URL is malformed, or there is no list
  */
 export async function openNodes(urls: readonly string[], options: RpcOptions = {}): Promise<ChainNode[]> {
-  requireList(urls)
+  if (!Array.isArray(urls)) throw new KillickError('option_invalid', 'Nodes must be a list')
   return Promise.all(
     urls
       .map((url) => openRpc(url, options))
@@ -190,6 +185,13 @@ export async function openNodes(urls: readonly string[], options: RpcOptions = {
         }
       }),
   )
+}
+
+/** Those that have said which chain they are on, and behind them the others, which are asked. @throws as `openNodes` */
+export async function nodesOf(nodes: readonly (string | ChainNode)[], options: RpcOptions): Promise<ChainNode[]> {
+  const urls = Array.isArray(nodes) ? nodes.filter((node) => typeof node === 'string') : nodes
+  const opened = await openNodes(urls as readonly string[], options)
+  return [...nodes.filter((node) => typeof node !== 'string'), ...opened]
 }
 
 /** Why a node gave no answer, in words. Any other error is thrown again. */

@@ -4,10 +4,8 @@ import { KillickError } from '../core/errors.ts'
 import { isCount } from '../core/event.ts'
 import { isObject } from '../core/json.ts'
 import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
-import { nearest } from '../core/nearest.ts'
 import { splitVkeys } from '../core/note.ts'
 import type { Anchor } from '../core/proof.ts'
-import { printable } from '../core/text.ts'
 import { parseTime } from '../core/time.ts'
 import type { NoAnswer } from './rpc.ts'
 
@@ -142,23 +140,28 @@ export function parsePinTime(text: string | undefined): number | null {
 }
 
 const LISTS = ['sourceKeys', 'logKeys', 'logs', 'facts'] as const
-const MEMBERS: readonly (keyof Trust)[] = [...LISTS, 'confirmations', 'timeTolerance']
-const KEY_MEMBERS: readonly (keyof PinnedKey)[] = ['source', 'jwk', 'notBefore', 'notAfter']
+const NAMES: readonly (keyof Trust | keyof PinnedKey)[] = [
+  ...[...LISTS, 'confirmations', 'timeTolerance'],
+  ...['source', 'jwk', 'notBefore', 'notAfter'],
+] as const
 
-const invalid = (message: string, details = {}) => new KillickError('trust_invalid', message, details)
+const invalid = (message: string) => new KillickError('trust_invalid', message)
+const plain = (name: string): string => name.toLowerCase().replace(/[^a-z]|s$/g, '')
 
-/** A bound with a misspelt name would be none. What is like no name of ours may be the caller's own. @param given each once: it is slow */
-function refuseMisspelt(given: Iterable<string>, names: readonly string[]): void {
+/**
+ * A bound with a misspelt name would be none: in another case, with dashes, or one in place of many. Other slips the compiler finds; what
+ * is no name of ours may be the caller's own.
+ */
+function refuseMisspelt(given: Iterable<string>): void {
   for (const member of given) {
-    const meant = names.includes(member) ? null : nearest(member, names)
-    if (meant !== null)
-      throw invalid(`What is trusted has a member ${printable(member)}. Did you mean ${meant}?`, { member, meant })
+    const meant = NAMES.find((name) => plain(name) === plain(member))
+    if (meant !== undefined && meant !== member) throw invalid(`What is trusted misspells ${meant}`)
   }
 }
 
 /** @throws KillickError trust_invalid */
 export function requireTrust(trust: unknown): void {
-  if (!isObject(trust)) throw invalid('What is trusted must be an object; {} pins nothing')
+  if (!isObject(trust)) throw invalid('What is trusted, and each key in it, must be an object')
 }
 
 /**
@@ -167,14 +170,10 @@ export function requireTrust(trust: unknown): void {
  */
 export function checkTrust(trust: Trust): void {
   requireTrust(trust)
-  refuseMisspelt(Object.keys(trust), MEMBERS)
-  for (const member of LISTS) {
-    if (!Array.isArray(trust[member] ?? []))
-      throw invalid(`What is trusted has ${member} that are no list`, { member, form: 'a list' })
-  }
+  for (const member of LISTS) if (!Array.isArray(trust[member] ?? [])) throw invalid(`${member} must be a list`)
   const keys = trust.sourceKeys ?? []
-  if (!keys.every(isObject)) throw invalid('A pinned key must be an object, with the key as its jwk')
-  refuseMisspelt(new Set(keys.flatMap(Object.keys)), KEY_MEMBERS)
+  keys.forEach(requireTrust)
+  refuseMisspelt(new Set([trust, ...keys].flatMap(Object.keys)))
   for (const { jwk, notBefore, notAfter } of keys) {
     parsePublicJwk(jwk)
     parsePinTime(notBefore)

@@ -193,6 +193,8 @@ describe('a bundle', () => {
     const most = await ask(service.url, { source: 'billing', stream: 'large', last: 9 })
     expect(await ended(service.url, most.json.id)).toMatchObject({ state: 'done', events: 12 })
     expect(await readdir(join(service.folder, 'bundles', '0'))).toHaveLength(3)
+    // What the next one takes, which brings the page along, would be too much beside it.
+    expect((await remove(most.json.id)).status).toBe(204)
   })
 
   test('is for readers, and for requests that make sense', async () => {

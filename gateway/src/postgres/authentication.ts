@@ -7,6 +7,7 @@ const MD5 = 5
 const GSS = 7
 const SSPI = 9
 const SASL = 10
+const SASL_FINAL = 12
 /** The mechanism that binds a login to the TLS connection that it is made over. */
 const BOUND = '-PLUS'
 
@@ -21,6 +22,8 @@ const METHODS: Readonly<Record<number, string>> = {
 export class Authentication {
   /** How the client has authenticated, as far as the messages tell; `none_asked` where the server let it in at once. */
   method = 'none_asked'
+  /** Whether it is the server that has to say something now: it has not asked, or was told. */
+  isServersTurn = true
   readonly #keepsBinding: boolean
   #isSasl = false
 
@@ -37,12 +40,14 @@ export class Authentication {
     const kind = body.length >= 4 ? body.readInt32BE(0) : -1
     this.method = METHODS[kind] ?? this.method
     this.#isSasl = kind === SASL
+    this.isServersTurn = kind === OK || kind === SASL_FINAL
     const message = kind === SASL && !this.#keepsBinding ? withoutBinding(body) : body
     return { message: printMessage('R', message), isLetIn: kind === OK }
   }
 
   /** What the client answers. The first answer to SASL names the mechanism. */
   told(frame: Buffer): void {
+    this.isServersTurn = true
     if (!this.#isSasl) return
     this.#isSasl = false
     const end = frame.indexOf(0, 5)

@@ -237,7 +237,8 @@ class Relay {
     await session.ended
     this.#sessions.delete(session)
     this.#metrics.count(session.counts, recording.unrecorded)
-    for (const key of cancelKeys) this.#byCancelKey.delete(key)
+    // A pooler gives the next client the key of a connection that it keeps, while the end of this session is being recorded.
+    for (const key of cancelKeys) if (this.#byCancelKey.get(key) === recording) this.#byCancelKey.delete(key)
     if (recording.unrecorded > 0) this.#say(`session ${id}: ${recording.unrecorded} events were not recorded`)
   }
 

@@ -144,7 +144,7 @@ export class PostgresSession {
         this.#end('relay', { code: 'postgres_session_lost', why: 'The server sent a length that no message has.' }),
     })
     this.#authenticationTimer = setTimeout(
-      () => this.#end('relay', { code: 'postgres_message_invalid', why: 'The client did not authenticate in time.' }),
+      () => this.#end('relay', this.#authentication.isServersTurn ? SERVER_SILENT : CLIENT_SILENT),
       config.limits.authenticationMs,
     )
     client.on('drain', () => server.resume())
@@ -382,6 +382,13 @@ export class PostgresSession {
 }
 
 const NOT_AUTHENTICATED: OwnError = { code: 'postgres_message_invalid', why: 'The client has not authenticated.' }
+const CLIENT_SILENT: OwnError = { code: 'postgres_message_invalid', why: 'The client did not authenticate in time.' }
+/** As a pooler does that waits for a connection of its own, or is paused. */
+const SERVER_SILENT: OwnError = {
+  code: 'postgres_server_unreachable',
+  why: 'It did not answer the login in time.',
+  hint: 'Try again later.',
+}
 /** How long a client has to read the last words, ms. */
 export const LINGER_MS = 2_000
 

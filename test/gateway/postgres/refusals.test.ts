@@ -386,6 +386,31 @@ test('the server cannot be reached: the client is told so, and nothing is left o
   ])
 })
 
+/** The first packet of a client. */
+const BEGINS = Buffer.concat([Buffer.from([0, 0, 0, 17, 0, 3, 0, 0]), Buffer.from('user\0me\0\0')])
+
+test('a login that comes to no end is put down to whoever was silent', async () => {
+  // As a pooler that has no connection for it, it asks for the password, and is silent.
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.write(message('R', Buffer.from([0, 0, 0, 3]))))
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  const it = await relay({ server: { host: '127.0.0.1', port: portOf(server) }, limits: { authenticationMs: 200 } })
+  const clients = [new RawClient(it.relay.address), new RawClient(it.relay.address)]
+  for (const { socket } of clients) socket.write(BEGINS)
+  await clients[0]!.until('R')
+  clients[0]!.socket.write(message('p', 'secret'))
+  const told = await Promise.all(clients.map(async (client) => errorIn((await client.until('E')).last)))
+  expect(told).toEqual([
+    { code: '08001', detail: 'postgres_server_unreachable: It did not answer the login in time.' },
+    { code: '08P01', detail: 'postgres_message_invalid: The client did not authenticate in time.' },
+  ])
+  const codes = (await it.events()).map(seen).map(({ known }) => known.code)
+  expect(codes.sort()).toEqual(['postgres_message_invalid', 'postgres_server_unreachable'])
+})
+
 /** Asks to cancel a session. Resolves when the connection has ended. */
 async function cancel(it: World, pid: number, secret: number): Promise<void> {
   const raw = new RawClient(it.relay.address)
@@ -414,6 +439,37 @@ test('requests to cancel that name no session here are counted beyond 100 a minu
   expect(cancels).toEqual([...Array(100).fill(false), true])
   const refused = events.filter(({ action }) => action === 'postgres.sessions.refused')
   expect(refused.map(({ known }) => known.counts)).toEqual([{ cancel: 30 }])
+})
+
+test('a key that a pooler has given to the next session too is still that of the next one when the first has ended', async () => {
+  const ready = message('Z', Buffer.from('I'))
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () =>
+      socket.write(Buffer.concat([message('R', NO_LIMIT), message('K', Buffer.from([0, 0, 0, 7, 0, 0, 0, 8])), ready])),
+    )
+    socket.on('end', () => socket.end())
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  const it = await relay({ server: { host: '127.0.0.1', port: portOf(server) }, admin: { port: 0 } })
+  const [first, next] = [new RawClient(it.relay.address), new RawClient(it.relay.address)]
+  for (const raw of [first, next]) {
+    raw.socket.write(BEGINS)
+    await raw.until('Z')
+  }
+  first.socket.end(message('X'))
+  await vi.waitFor(async () => {
+    expect(await (await fetch(`${it.relay.adminUrl}/metrics`)).text()).toMatch(/^killick_postgres_sessions 1$/m)
+  }, 10_000)
+  await cancel(it, 7, 8)
+  next.socket.end(message('X'))
+  await next.ended()
+  const events = (await it.events()).map(seen)
+  const starts = events.filter(({ action }) => action === 'postgres.session.start')
+  expect(events.find(({ action }) => action === 'postgres.cancel')).toMatchObject({
+    ...{ known: { isKnown: true }, context: { session: starts[1]!.context.session } },
+  })
 })
 
 test('a server sees no request to cancel that has no event, and is not waited for without end', async () => {

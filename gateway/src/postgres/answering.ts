@@ -253,11 +253,17 @@ export class Answering {
 
   #failed(op: Op | undefined, body: Buffer): Buffer | null {
     const error = readError(body)
+    const wasEnding = this.isEnding
     this.isEnding ||= error.severity !== 'ERROR'
     this.#copyIn = null
     this.#copyOut = null
-    if (op === undefined) return null
+    // What a pooler says behind the server's last word, such as that it cannot pass it on, changes nothing.
+    if (op === undefined || wasEnding) return null
     const refusal = op.refusal
+    if (this.isEnding && !error.isOfServer && refusal === null && op.kind !== 'startup') {
+      this.#cutOff(op, error)
+      return null
+    }
     this.transactions.failed()
     if (op.work !== null && error.sqlstate !== SYNTAX_ERROR && mayCommitParts(op.work)) this.transactions.mayCommit()
     const failing = op.work ?? op.part ?? (op.kind === 'sync' ? this.#lastAnswered() : null)
@@ -274,6 +280,13 @@ export class Answering {
     for (const skipped of this.#ops.splice(0, at < 0 ? this.#ops.length : at)) this.#skip(skipped)
     this.#isSkipping = at < 0
     return refusal
+  }
+
+  /** A pooler, or another relay, ends the session: the server may do, and commit, what it was sent all the same. */
+  #cutOff({ work, part }: Op, error: ServerError): void {
+    const cut = work ?? part
+    if (cut !== undefined) cut.error = error
+    this.transactions.cutOff()
   }
 
   /** What fails where the server cannot commit at a sync, which has no event: the last statement, as it is that of a text. */

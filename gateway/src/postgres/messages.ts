@@ -103,6 +103,8 @@ export type ServerError = {
   readonly severity: string
   readonly sqlstate: string
   readonly message: string
+  /** Whether it names the routine that has raised it: PostgreSQL always does, poolers and this relay do not. */
+  readonly isOfServer: boolean
 }
 
 export function readError(body: Buffer): ServerError {
@@ -118,6 +120,7 @@ export function readError(body: Buffer): ServerError {
     severity: fields.V ?? fields.S ?? 'ERROR',
     sqlstate: fields.C ?? '',
     message: (fields.M ?? '').slice(0, 2_000),
+    isOfServer: fields.R !== undefined,
   }
 }
 

@@ -35,7 +35,7 @@ export class Outcomes {
   /** Records that nobody has seen how these have ended, or that they were not sent. */
   unanswered(works: readonly Work[], why: string): void {
     for (const work of works) {
-      if (work.state === 'asked' && work.error === null) this.#single(work, 'unknown', why)
+      if (work.state === 'asked') this.#single(work, 'unknown', why)
       else this.#single(work, work.state)
     }
   }

@@ -77,6 +77,12 @@ export class SessionTransactions {
     return transaction
   }
 
+  /** Nobody will see what becomes of it. */
+  cutOff(): void {
+    this.failed()
+    this.#isInParts = true
+  }
+
   /** The server is ready for the next query. @param status its byte: I, T or E @returns the transaction that has ended with that */
   ready(status: string): SessionTransaction | null {
     const transaction = this.#current

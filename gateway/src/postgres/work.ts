@@ -43,6 +43,7 @@ export type Work = {
   sent: number
   ended: number
   readonly results: Result[]
+  /** What it has failed with; while `state` is `asked`, what something between the server and here says in the place of an answer. */
   error: ServerError | null
   /** The data of each COPY in the text, of the first ones. */
   readonly copies: CopyMeter[]

@@ -1,7 +1,10 @@
-// What the server refuses before it executes anything: when it reads a prepared text, or when it binds its parameters.
-import { afterAll, beforeAll, expect, test } from 'vitest'
+// What the server refuses before it executes anything: when it reads a prepared text, or when it binds its parameters. And what was not the
+// server that said it.
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
-import { executed, loggedIn, message, NO_LIMIT, type World, world } from './support.ts'
+import { executed, loggedIn, message, NO_LIMIT, RawClient, seen, type World, world } from './support.ts'
 
 let it: World
 beforeAll(async () => {
@@ -49,3 +52,64 @@ test.each(['strict', 'observe'])(
     ])
   },
 )
+
+test('an end that a pooler has made of the session says nothing of what the server has done', async () => {
+  // As pgbouncer has it behind its query_timeout, or where its connection broke; the server names a routine too.
+  const fatal = (...more: string[]) =>
+    message('E', ...['SFATAL', 'VFATAL', 'C08P01', 'Mquery timeout', ...more], Buffer.from([0]))
+  let end = fatal()
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    const ready = (state: string) => message('Z', Buffer.from(state))
+    socket.on('data', (chunk) => {
+      if (chunk.includes('user')) socket.write(Buffer.concat([message('R', NO_LIMIT), ready('I')]))
+      else if (chunk.includes('begin')) socket.write(Buffer.concat([message('C', 'BEGIN'), ready('T')]))
+      else socket.end(end)
+    })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  await it.events()
+  await it.start({ server: { host: '127.0.0.1', port: (server.address() as AddressInfo).port } })
+  const ends = async (...asked: Buffer[]) => {
+    const raw = new RawClient(it.relay.address)
+    raw.socket.write(Buffer.concat([Buffer.from([0, 0, 0, 17, 0, 3, 0, 0]), Buffer.from('user\0me\0\0')]))
+    for (const each of asked) {
+      await raw.until('Z')
+      raw.socket.write(each)
+    }
+    await raw.ended()
+  }
+  const step = [message('B', '', '', 0, 0, 0), message('E', '', NO_LIMIT)]
+  const piped = ['insert into t values (4)', 'insert into t values (5)'].map((text) => [
+    message('P', '', text, 0),
+    ...step,
+  ])
+  await ends(message('Q', 'insert into t values (1)'))
+  await ends(message('Q', 'begin'), message('Q', 'commit /* 2 */'))
+  await ends(Buffer.concat([...piped.flat(), message('S')]))
+  end = fatal('RProcessInterrupts')
+  await ends(message('Q', 'insert into t values (6)'))
+  // As pgpool adds to what the server has said.
+  end = Buffer.concat([end, fatal()])
+  await ends(message('Q', 'insert into t values (7)'))
+  const events = await it.events()
+  const found = executed(events).filter(({ intent }) => /\d/.test(intent.statement))
+  const told = found.map(({ end: { state, outcome, sqlstate, transaction } }) => [
+    state,
+    outcome,
+    sqlstate,
+    transaction,
+  ])
+  expect(told.slice(-6)).toEqual([
+    ['unknown', undefined, '08P01', undefined],
+    ['unknown', undefined, '08P01', undefined],
+    ['unknown', undefined, '08P01', undefined],
+    ['unknown', undefined, undefined, undefined],
+    ['answered', 'failure', '08P01', { id: 1, state: 'rolled_back' }],
+    ['answered', 'failure', '08P01', { id: 1, state: 'rolled_back' }],
+  ])
+  const sessions = events.map(seen).filter(({ action }) => action === 'postgres.session.end')
+  const states = sessions.slice(-5).map(({ known }) => known.transaction?.state)
+  expect(states).toEqual(['unknown', 'unknown', 'unknown', 'rolled_back', 'rolled_back'])
+})

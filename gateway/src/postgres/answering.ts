@@ -254,13 +254,14 @@ export class Answering {
   #failed(op: Op | undefined, body: Buffer): Buffer | null {
     const error = readError(body)
     const wasEnding = this.isEnding
-    this.isEnding ||= error.severity !== 'ERROR'
+    const isFatal = error.severity !== 'ERROR'
+    this.isEnding ||= isFatal && error.isOfServer
     this.#copyIn = null
     this.#copyOut = null
     // What a pooler says behind the server's last word, such as that it cannot pass it on, changes nothing.
     if (op === undefined || wasEnding) return null
     const refusal = op.refusal
-    if (this.isEnding && !error.isOfServer && refusal === null && op.kind !== 'startup') {
+    if (isFatal && !error.isOfServer && refusal === null && op.kind !== 'startup') {
       this.#cutOff(op, error)
       return null
     }
@@ -282,11 +283,23 @@ export class Answering {
     return refusal
   }
 
-  /** A pooler, or another relay, ends the session: the server may do, and commit, what it was sent all the same. */
-  #cutOff({ work, part }: Op, error: ServerError): void {
-    const cut = work ?? part
+  /** A pooler, or another relay, breaks off: the server may do, and commit, what it was sent all the same. It may take more, as pgcat does. */
+  #cutOff(op: Op, error: ServerError): void {
+    const cut = op.work ?? op.part
     if (cut !== undefined) cut.error = error
     this.transactions.cutOff()
+    const isLast = ENDS_SEGMENT.has(op.kind)
+    const at = isLast ? 0 : this.#ops.findIndex(({ kind }) => kind === 'sync')
+    const rest = isLast ? [op] : this.#ops.splice(0, at < 0 ? this.#ops.length : at)
+    for (const { work, naming } of rest) {
+      naming?.drop()
+      if (work === null) continue
+      for (const each of work.prepares.values()) this.#names.statements.drop(each)
+      work.state = 'unknown'
+      work.transaction = this.transactions.current
+      if (!isLast) this.#answered.push(work)
+    }
+    this.#isSkipping = at < 0
   }
 
   /** What fails where the server cannot commit at a sync, which has no event: the last statement, as it is that of a text. */
@@ -332,7 +345,7 @@ export class Answering {
     this.#ops.shift()
     this.#copyIn = null
     if (op.work !== null) {
-      op.work.state = 'answered'
+      if (op.work.state !== 'unknown') op.work.state = 'answered'
       op.work.ended = performance.now()
       this.#answered.push(op.work)
     }

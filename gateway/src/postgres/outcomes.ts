@@ -35,7 +35,7 @@ export class Outcomes {
   /** Records that nobody has seen how these have ended, or that they were not sent. */
   unanswered(works: readonly Work[], why: string): void {
     for (const work of works) {
-      if (work.state === 'asked') this.#single(work, 'unknown', why)
+      if (work.state === 'asked' || work.state === 'unknown') this.#single(work, 'unknown', why)
       else this.#single(work, work.state)
     }
   }
@@ -73,7 +73,7 @@ export class Outcomes {
     else this.#timer ??= setTimeout(() => this.flush(), untilNext(SHARED_MS))
   }
 
-  #single(work: Work, state: Work['state'] | 'unknown', why?: string): void {
+  #single(work: Work, state: Work['state'], why?: string): void {
     const { action, statement, who, error, observed, copies } = work
     // It has not ended as it should, so it has events of its own after all.
     if (observed !== null) work.begun = this.#recording.begin(observed.intent()).catch(() => null)

@@ -43,7 +43,7 @@ export type Work = {
   sent: number
   ended: number
   readonly results: Result[]
-  /** What it has failed with; while `state` is `asked`, what something between the server and here says in the place of an answer. */
+  /** What it has failed with; where `state` is `unknown`, what something between the server and here has said in the place of an answer. */
   error: ServerError | null
   /** The data of each COPY in the text, of the first ones. */
   readonly copies: CopyMeter[]
@@ -51,8 +51,8 @@ export type Work = {
   readonly moreCopies: { count: number; bytes: number }
   /** Data that came before the server asked for it, of each COPY in the text: the client need not wait. Null: none. */
   early: CopyMeter[] | null
-  /** `skipped`: the server did not look at it, because something before it failed. `not_sent`: the client was gone before. */
-  state: 'asked' | 'answered' | 'suspended' | 'skipped' | 'not_sent'
+  /** `skipped`: the server did not look at it, because something before it failed. `not_sent`: the client was gone before. `unknown`: its answer was lost. */
+  state: 'asked' | 'answered' | 'suspended' | 'skipped' | 'not_sent' | 'unknown'
   transaction: SessionTransaction | null
   /** GivenNames that its statements give or give up when they are complete, by the number of the statement. */
   readonly prepares: ReadonlyMap<number, Naming<Prepared>>

@@ -64,6 +64,8 @@ test('an end that a pooler has made of the session says nothing of what the serv
     socket.on('data', (chunk) => {
       if (chunk.includes('user')) socket.write(Buffer.concat([message('R', NO_LIMIT), ready('I')]))
       else if (chunk.includes('begin')) socket.write(Buffer.concat([message('C', 'BEGIN'), ready('T')]))
+      // As pgcat does.
+      else if (chunk.includes('goes on')) socket.write(Buffer.concat([fatal(), ready('I')]))
       else socket.end(end)
     })
   })
@@ -88,6 +90,12 @@ test('an end that a pooler has made of the session says nothing of what the serv
   await ends(message('Q', 'insert into t values (1)'))
   await ends(message('Q', 'begin'), message('Q', 'commit /* 2 */'))
   await ends(Buffer.concat([...piped.flat(), message('S')]))
+  const goesOn = message('P', '', 'insert into t values (3) /* goes on */', 0)
+  await ends(
+    message('Q', 'delete from t /* 7, goes on */'),
+    Buffer.concat([goesOn, ...step, message('S')]),
+    message('X'),
+  )
   end = fatal('RProcessInterrupts')
   await ends(message('Q', 'insert into t values (6)'))
   // As pgpool adds to what the server has said.
@@ -101,15 +109,17 @@ test('an end that a pooler has made of the session says nothing of what the serv
     sqlstate,
     transaction,
   ])
-  expect(told.slice(-6)).toEqual([
-    ['unknown', undefined, '08P01', undefined],
-    ['unknown', undefined, '08P01', undefined],
-    ['unknown', undefined, '08P01', undefined],
-    ['unknown', undefined, undefined, undefined],
+  expect(told.slice(-8)).toEqual([
+    ['unknown', undefined, '08P01', { id: 1, state: 'unknown' }],
+    ['unknown', undefined, '08P01', { id: 1, state: 'unknown' }],
+    ['unknown', undefined, '08P01', { id: 1, state: 'unknown' }],
+    ['unknown', undefined, undefined, { id: 1, state: 'unknown' }],
+    ['unknown', undefined, '08P01', { id: 1, state: 'unknown' }],
+    ['unknown', undefined, '08P01', { id: 2, state: 'unknown' }],
     ['answered', 'failure', '08P01', { id: 1, state: 'rolled_back' }],
     ['answered', 'failure', '08P01', { id: 1, state: 'rolled_back' }],
   ])
   const sessions = events.map(seen).filter(({ action }) => action === 'postgres.session.end')
-  const states = sessions.slice(-5).map(({ known }) => known.transaction?.state)
-  expect(states).toEqual(['unknown', 'unknown', 'unknown', 'rolled_back', 'rolled_back'])
+  const states = sessions.slice(-6).map(({ known }) => known.transaction?.state)
+  expect(states).toEqual(['unknown', 'unknown', 'unknown', undefined, 'rolled_back', 'rolled_back'])
 })

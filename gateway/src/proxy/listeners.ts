@@ -33,8 +33,8 @@ export type Listener = {
 const CHECK_MS = 1_000
 /** How long a connection may stay open between requests. Proxies keep theirs for less, so they close first. */
 const KEEP_ALIVE_MS = 72_000
-/** Requests at a time on one connection of HTTP/2. */
-const STREAMS = 250
+/** Requests at a time on one connection: streams of HTTP/2, and of HTTP/1.1 what is sent without waiting for answers. */
+export const MAX_AT_A_TIME = 250
 
 /** Starts all listeners. @throws GatewayStartError if one cannot; those that run are closed then */
 export async function listenAll({ listen, limits }: HttpConfig, handlers: Handlers): Promise<Listener[]> {
@@ -96,7 +96,11 @@ function tlsServer({ cert, key, clientCa, clientRequired }: HttpTls, limits: Htt
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     allowHTTP1: true,
     maxHeaderListPairs: limits.headers + 4,
-    settings: { maxHeaderListSize: limits.headerBytes, maxConcurrentStreams: STREAMS, enableConnectProtocol: false },
+    settings: {
+      maxHeaderListSize: limits.headerBytes,
+      maxConcurrentStreams: MAX_AT_A_TIME,
+      enableConnectProtocol: false,
+    },
     unknownProtocolTimeout: limits.headersMs,
   })
   server.on('sessionError', () => {})

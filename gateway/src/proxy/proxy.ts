@@ -8,7 +8,7 @@ import { addressesOf } from './addresses.ts'
 import { HTTP_FIELDS, type HttpConfig } from './config.ts'
 import { HttpRefusal } from './errors.ts'
 import { exchange } from './exchange.ts'
-import { type Listener, listenAll } from './listeners.ts'
+import { type Listener, listenAll, MAX_AT_A_TIME } from './listeners.ts'
 import { type HttpMetrics, makeHttpMetrics } from './metrics.ts'
 import type { ProxyParts } from './parts.ts'
 import { makeRouter } from './routes.ts'
@@ -69,7 +69,8 @@ export async function startHttpProxy(config: HttpConfig, tell: (text: string) =>
       return new HttpRefusal('http_internal')
     },
   }
-  const counted = (work: Promise<void>): void => {
+  const counted = (work: Promise<void> | null): void => {
+    if (work === null) return
     open += 1
     const done = work.catch((error) => void parts.internal(error))
     parts.track(
@@ -79,7 +80,7 @@ export async function startHttpProxy(config: HttpConfig, tell: (text: string) =>
     )
   }
   const refuseBusy = (): boolean => open >= limits.openRequests
-  const inTurn = takeTurns()
+  const inTurn = takeTurns(() => metrics.refusals.inc({ code: 'http_busy' }))
   let listeners: Listener[] = []
   let admin: Admin | null = null
   try {
@@ -164,14 +165,31 @@ async function startAdmin(
 /**
  * What a client sends without waiting for answers goes on one after the other, each when the answer before it is out: on connections
  * of their own the upstream could take them in another order (RFC 9112, 9.3.2). Requests of HTTP/2 have no order.
+ * @param cutOff told of a connection that is closed, since too much waits on it
+ * @returns null where the connection is closed, so nothing is done
  */
-function takeTurns(): (req: IncomingMessage, work: () => Promise<void>) => Promise<void> {
-  const last = new WeakMap<Socket, Promise<void>>()
+function takeTurns(cutOff: () => void): (req: IncomingMessage, work: () => Promise<void>) => Promise<void> | null {
+  const lines = new WeakMap<Socket, { last: Promise<void>; length: number }>()
   return ({ httpVersionMajor, socket }, work) => {
     if (httpVersionMajor > 1) return work()
-    const done = last.get(socket)?.then(work) ?? work()
-    last.set(socket, done)
-    return done
+    // Node reads on to the end of what has arrived, so of a closed connection more may still come.
+    if (socket.destroyed) return null
+    const line = lines.get(socket)
+    if (line?.length === MAX_AT_A_TIME) {
+      cutOff()
+      socket.destroy()
+      return null
+    }
+    // Whose client has left before its turn was never passed on, and never looked at.
+    const turn = line?.last.then(() => (socket.destroyed ? undefined : work())) ?? work()
+    const waiting = line ?? { last: turn, length: 0 }
+    const over = () => {
+      waiting.length -= 1
+    }
+    waiting.length += 1
+    waiting.last = turn.then(over, over)
+    lines.set(socket, waiting)
+    return turn
   }
 }
 

@@ -116,6 +116,19 @@ test('requests that are sent without waiting for answers reach the server one af
   server.close()
 })
 
+test('who asks on without an end while a request takes long is cut off, and hinders nobody else', async () => {
+  const server = await serve((req, res) => (req.url === '/slow' ? res.write('first') : res.end('ok')))
+  const it = await begin(server.url, { limits: { openRequests: 260 } })
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
+  const ended = raw(it.url, get('/slow') + get('/behind').repeat(300))
+  await expect.poll(async () => (await fetch(`${it.url}/other`)).status, { timeout: 5_000 }).toBe(200)
+  await ended
+  expect(server.seen).not.toContain('GET /behind')
+  // What had to wait was never looked at.
+  expect(find(await it.events(), 'http.request').filter(({ metadata }) => metadata.path === '/behind')).toEqual([])
+  server.close()
+})
+
 test('statuses become outcomes', async () => {
   const server = await serve((req, res) => res.writeHead(Number(req.url!.slice(1))).end())
   const it = await begin(server.url)

@@ -58,8 +58,10 @@ export function readPath(target: string): ReadPath {
   if (raw.length > LONGEST) {
     for (const begun of [raw, withoutHost(raw)])
       spellings.add(DIFFERENCES.reduce((path, change) => change(path), begun))
-  } else
-    for (const change of [withoutHost, ...DIFFERENCES])
+  }
+  // Apache takes dots out before all else, and once more at the end; Envoy does before it joins slashes.
+  else
+    for (const change of [withoutHost, withoutDots, ...DIFFERENCES])
       spellings = new Set([...spellings, ...[...spellings].map(change)])
   const readings = new Set([...spellings].map((path) => routable(path.split('/').map(decoded))))
   const isOdd = readings.size > 1

@@ -28,6 +28,8 @@ const SPELLINGS = [
     '/admin%00/users/7',
   ],
   ...['/x/%252e%252e/admin/users/7', '/admin/users/7%0a', '/admin/./users/7', '/../admin/users/7'],
+  // As Apache with AllowEncodedSlashes reads it, and Envoy with merge_slashes.
+  ...['/..%2fadmin/users/..%2f7/../7', '/admin///../users/7'],
   // As new URL(req.url, base) reads them.
   ...['//x/admin/users/7', '/\\x:1/admin/users/7', `///x/admin/users/7;${'a'.repeat(1_100)}`],
 ]

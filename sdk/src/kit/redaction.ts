@@ -11,8 +11,8 @@ import { below, NOWHERE, namesOf, type PointerTree, pointerTree, step } from './
  *
  * - `paths`: JSON pointers into the event, such as `/metadata/card`, `/actor/email`, `/targets/0/name`; `*` stands for any one member or
  *   element. Everything at and below the place is removed. `/outcome` and `/occurredAt` cannot be.
- * - `keys`: names of members at any depth, compared without regard to case, `-` and `_`; or regular expressions. In `changes` the
- *   names in a change's `path` count too.
+ * - `keys`: names of members at any depth, compared without regard to case, `-` and `_`; or regular expressions. Of a name such as
+ *   `user[password]` each part counts too, of `user.password` the last one, and in `changes` the names in a change's `path`.
  * - `values`: regular expressions; what they match in a text, a number or a name of a member is removed
  * - `detect`: as `values`, with detectors
  *
@@ -286,8 +286,10 @@ export class CompiledRedaction implements Redaction {
     if (this.#names.size === 0 && this.#namePatterns.length === 0) return null
     const known = this.#known.get(name)
     if (known !== undefined) return known
-    const rule =
-      this.#names.get(plainName(name)) ?? this.#namePatterns.find(({ pattern }) => pattern.test(name))?.rule ?? null
+    let rule: string | null = null
+    for (const each of [name, ...partsOf(name)])
+      rule ??=
+        this.#names.get(plainName(each)) ?? this.#namePatterns.find(({ pattern }) => pattern.test(each))?.rule ?? null
     // Names may come from callers, without end.
     if (this.#known.size >= MAX_REMEMBERED_NAMES) this.#known.clear()
     this.#known.set(name, rule)
@@ -304,6 +306,14 @@ function remove(path: string, rule: string, removals: Removal[]): string {
 
 const hasEnd = ({ ends }: PointerTree<string>) => ends.length > 0
 const plainName = (name: string) => name.replace(/[-_]/g, '').toLowerCase()
+
+/** Of `user[password]`, as forms and queries have it, each; of `user.password` the last: what is in front says only whose it is. */
+const partsOf = (name: string): string[] => {
+  const last = name.slice(name.lastIndexOf('.', name.length - 2) + 1)
+  const parts = last.split(/[[\]]+/).filter((part) => part !== '')
+  return parts.length === 1 && parts[0] === name ? [] : parts
+}
+
 /** A pattern without a memory of where it matched last. */
 const unmoved = ({ source, flags }: RegExp) => new RegExp(source, flags.replace(/[gy]/g, ''))
 

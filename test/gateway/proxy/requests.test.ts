@@ -52,11 +52,13 @@ test('the intent before the server sees it, the outcome after, with route, targe
   expect(outcome.http.request.sha256).toBeUndefined()
 })
 
-test('secrets are removed from values of queries that are JSON', async () => {
+test('secrets are removed from values of queries, also where they are JSON or members of members', async () => {
   const it = await begin(upstream.url, { query: 'show' })
-  await fetch(`${it.url}/find?filter=${encodeURIComponent('{"user":"ada","password":"hunter2"}')}&page=2`)
+  await fetch(`${it.url}/find?filter=${encodeURIComponent('{"user":"ada","password":"hunter2"}')}&page=2&u[pin]=99`)
   const [intent] = await it.events()
-  expect(intent.metadata.query).toEqual({ filter: '{"user":"ada","password":"[redacted:secret]"}', page: '2' })
+  expect(intent.metadata.query).toEqual({
+    ...{ filter: '{"user":"ada","password":"[redacted:secret]"}', page: '2', 'u[pin]': '[redacted:secret]' },
+  })
 })
 
 test('a body of JSON is shown as the server reads it, or not at all', async () => {

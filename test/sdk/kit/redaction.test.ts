@@ -77,6 +77,12 @@ describe('rules', () => {
     expect(removed(rules, { api_key: 1, 'API-KEY': [2], apikeys: 3, deep: [{ secretive: { a: 1 } }] }).value).toEqual({
       ...{ api_key: gone, 'API-KEY': gone, apikeys: 3, deep: [{ secretive: gone }] },
     })
+    // As forms and queries have members of members, and attributes.
+    const flat = { 'user[api_key]': 1, 'api-key[]': 2, 'user.apiKey': 3, 'apiKey.count': 4, 'user.name': 5, '[': 6 }
+    expect(removed(rules, flat).value).toEqual({
+      ...flat,
+      ...{ 'user[api_key]': gone, 'api-key[]': gone, 'user.apiKey': gone },
+    })
     const changes = [
       { path: '/user/api-key', before: 'a', after: 'b' },
       { path: '/user/name', before: 'a', after: { apiKey: 1 } },

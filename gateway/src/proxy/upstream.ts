@@ -2,12 +2,16 @@
 import { readFileSync } from 'node:fs'
 import { Agent, type ClientRequest, request } from 'node:http'
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
+import { isIP } from 'node:net'
 import { GatewayStartError } from '../errors.ts'
 import type { HeaderMap } from './headers.ts'
 
 /** The server behind the proxy. */
 export type HttpUpstream = {
-  /** Its origin, `http://` or `https://` with host and port and no path; or `unix:` and the path of a socket. It is spoken to in HTTP/1.1. */
+  /**
+   * Its origin, `http://` or `https://` with host and port and no path; or `unix:` and the path of a socket. It is spoken to in HTTP/1.1. Its
+   * certificate must be for this host, whatever `host` is.
+   */
   url: string
   /** File with the certificates of those who may have signed its certificate, PEM. Default: those that Node trusts. */
   ca: string | null
@@ -35,10 +39,11 @@ export function openUpstream({ url, ca, cert, key, host }: HttpUpstream, connect
   const pool = { keepAlive: true, maxSockets: connections, maxFreeSockets: connections, scheduling: 'lifo' as const }
   const files = { ca: read(ca, 'ca'), cert: read(cert, 'cert'), key: read(key, 'key') }
   const agent = isTls ? new TlsAgent({ ...pool, ...files }) : new Agent(pool)
+  const name = target?.hostname.replace(/^\[(.*)\]$/, '$1') ?? ''
+  // Of the client's Host Node would make the name that is asked for, and that the certificate must have: whoever asks would choose it.
+  const servername = isIP(name) === 0 ? name : ''
   const where =
-    socketPath === null
-      ? { host: target!.hostname.replace(/^\[(.*)\]$/, '$1'), port: target!.port || (isTls ? 443 : 80) }
-      : { socketPath }
+    socketPath === null ? { host: name, port: target!.port || (isTls ? 443 : 80), servername } : { socketPath }
   return {
     isTls,
     host: host === 'client' ? null : (target?.host ?? 'localhost'),

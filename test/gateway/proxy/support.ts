@@ -36,7 +36,7 @@ const told = ({ id, fields }: ParsedEvent): Told => {
 export const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
 
 /** A folder with a key, and the configuration of a proxy for a server. Nothing leaves the spool, so all of it can be read there. */
-export async function configure(upstream: string, settings: JsonObject = {}) {
+export async function configure(upstream: string | JsonObject, settings: JsonObject = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'killick-http-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   await writeKeyFile(join(folder, 'key.json'), generateKey())
@@ -50,7 +50,7 @@ export async function configure(upstream: string, settings: JsonObject = {}) {
 }
 
 /** A proxy in this process. */
-export async function begin(upstream: string, settings: JsonObject = {}): Promise<World> {
+export async function begin(upstream: string | JsonObject, settings: JsonObject = {}): Promise<World> {
   const { folder, config } = await configure(upstream, settings)
   const said: string[] = []
   const proxy = await startHttpProxy(checkHttpConfig(config, folder), (text) => said.push(text))

@@ -2,14 +2,15 @@ import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect, constants, type IncomingHttpHeaders } from 'node:http2'
-import { request } from 'node:https'
+import { createServer, request } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createSecureContext, connect as tlsConnect } from 'node:tls'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { certifier } from '../support.ts'
-import { begin, find, serve, sha256, type Told } from './support.ts'
+import { begin, find, raw, serve, sha256, type Told } from './support.ts'
 
 const curl = promisify(execFile)
 let upstream: Awaited<ReturnType<typeof serve>>
@@ -258,4 +259,26 @@ test('a connection of HTTP/2 without a request is ended in time, one with a requ
   expect(await asked).toMatchObject({ status: 200, text: 'late' })
   busy.close()
   server.close()
+})
+
+test('the certificate of the server is held against its own name, whatever host the client asks for', async () => {
+  const names: string[] = []
+  const server = createServer({ key: pem('proxy.key'), cert: pem('proxy.crt') }, (req, res) =>
+    res.end(req.headers.host),
+  )
+  server.on('secureConnection', (socket) => names.push(`${socket.servername}`))
+  await once(server.listen(0, 'localhost'), 'listening')
+  const { port } = server.address() as AddressInfo
+  const ask = (url: string, host: string, more = '') =>
+    raw(url, `GET / HTTP/1.1\r\nHost: ${host}\r\n${more || 'Connection: close\r\n'}\r\n`)
+  const it = await begin({ url: `https://localhost:${port}`, ca: tls.clientCa })
+  for (const host of ['api.test', 'www.api.test']) expect(await ask(it.url, host)).toContain(`\r\n\r\n${host}`)
+  expect(await ask(it.url, 'api.test', 'Connection: Upgrade\r\nUpgrade: websocket\r\n')).toContain(' 200 ')
+  // One connection for both hosts: the bound on them is for all together.
+  expect(names).toEqual(['localhost', 'localhost'])
+  // Not even where the client names who the certificate is for.
+  const other = await begin({ url: `https://127.0.0.1:${port}`, ca: tls.clientCa })
+  expect(await ask(other.url, 'localhost')).toContain('"http_upstream_unreachable"')
+  server.close()
+  server.closeAllConnections()
 })

@@ -119,7 +119,14 @@ function settle(
 
 function findConfig(given: Given): KillickConfig | null {
   const named = (given as string | undefined) ?? process.env.KILLICK_CONFIG
-  const file = resolve(process.cwd(), named || CONFIG_FILE)
+  let file: string
+  try {
+    file = resolve(named || CONFIG_FILE)
+  } catch (error) {
+    // The working folder was removed, so there is no file in it.
+    if (named || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    return null
+  }
   const config = loadConfig(file)
   if (config === null && named) throw new KillickError('config_invalid', `${named} does not exist`, { file })
   return config

@@ -82,7 +82,7 @@ export const SERVICE_CODES = {
   catalogue_changed: [503, 'What is enforced for the source has just changed. Send again.'],
   unavailable: [
     503,
-    'The database did not answer. Send again: a batch that was accepted all the same gets the same receipt.',
+    'The database did not answer, or `detail` says what else is in the way. Send again: a batch that was accepted all the same gets the same receipt.',
   ],
 } as const satisfies Record<string, readonly [status: number, title: string]>
 

@@ -3,6 +3,7 @@ import {
   InvariantError,
   nearestTime,
   printHash,
+  printTime,
   type Receipt,
   type Registration,
   registrationFields,
@@ -149,7 +150,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       if (fault === null) return null
       const given = memory.notes()
       memory.forget(fault.found)
-      await registerItself(ledger, systemSigner)
+      await registerItself(ledger, systemSigner, now)
       await ledger.record(acceptance(origin, given, fault.found))
       return fault
     },
@@ -169,7 +170,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     if (await isContinued(memory, pool)) {
       const head = memory.newest()
       if (head !== null) await memory.remember(head)
-      await registerItself(ledger, systemSigner)
+      await registerItself(ledger, systemSigner, now)
       if (memory.began() !== null && options.headFolder !== undefined) await ledger.record(pinning(origin, memory))
     }
   } catch (error) {
@@ -222,8 +223,15 @@ async function claimLog(pool: pg.Pool, { origin, vkey }: LogKey): Promise<void> 
 }
 
 /** The ledger is a source too: its key is registered like any other, in an event that this key signs. */
-async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void> {
-  if (await isRegistered(ledger.db, signer)) return
+async function registerItself(ledger: Ledger, signer: LocalSigner, now: () => number): Promise<void> {
+  if (await isRegistered(ledger.db, signer)) {
+    const period = await ledger.registry.ownKeyOutside(ledger.db, now())
+    if (period === null) return
+    const { notBefore, notAfter } = period
+    throw new StartError(
+      `The key in KILLICK_SYSTEM_KEY (by default keys/system.json in the data folder) is ${signer.kid}, which is registered for the source "${SYSTEM.source}" ${describe(notBefore, notAfter)} only. Start with the key that is in use.`,
+    )
+  }
   // If several processes start on an empty database, the first to get the log's lock does it.
   const overtaken = new Error('another process has registered the ledger')
   await ledger
@@ -241,6 +249,11 @@ async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void
       if (error !== overtaken) throw error
     })
 }
+
+const describe = (notBefore: number | null, notAfter: number | null): string =>
+  [notBefore !== null && `from ${printTime(notBefore)}`, notAfter !== null && `until ${printTime(notAfter)}`]
+    .filter(Boolean)
+    .join(' ')
 
 /**
  * Tells a new database from one in use. The registry later checks whether the row stands for a registration.

@@ -84,6 +84,8 @@ export async function place(db: Db, submission: Submission, round: Round, contex
   if ('batch' in submission) {
     batch = submission.batch
   } else {
+    const ended = await refusalOfOwn(db, round, context)
+    if (ended !== null) return { refusal: ended }
     const made = await attempt(db, submission, size + appended.length)
     if (made instanceof Error) return { refusal: made }
     batch = await makeSystemBatch(
@@ -101,7 +103,11 @@ export async function place(db: Db, submission: Submission, round: Round, contex
     if (kept === null) throw new InvariantError(`no batch holds ${streamKey(header)} ${header.seq}`)
     if (isSameBatch(batch, kept)) return { logIndex: kept.logIndex, isNew: false, header, firstLeaf }
     const refusal = refusalBehindHead(batch, kept, head)
-    if (refusal.code === 'equivocation') round.evidence.push({ kept, refused: batch })
+    if (refusal.code !== 'equivocation') return { refusal }
+    // The evidence is told of by an event.
+    const ended = await refusalOfOwn(db, round, context)
+    if (ended !== null) return { refusal: ended }
+    round.evidence.push({ kept, refused: batch })
     return { refusal }
   }
   const refusal = refusalAtHead(batch, head) ?? (await refusalSince(db, batch, round.system, context))
@@ -121,6 +127,16 @@ function accept({ size, appended, heads }: Round, batch: CheckedBatch): number {
     event: asHash(eventLeaf(batch, header.n - 1).slice()),
   })
   return logIndex
+}
+
+/** Why this process may record nothing of its own: somebody has ended the time of its key, while it runs with it. */
+async function refusalOfOwn(db: Db, { system }: Round, { registry, now }: CommitContext): Promise<Refusal | null> {
+  if ((await registry.ownKeyOutside(db, now(), system)) === null) return null
+  return new Refusal(
+    'unavailable',
+    `The key with which this process signs for the source "${SYSTEM.source}" is registered for another time. Start it with the key that is in use (KILLICK_SYSTEM_KEY).`,
+    { kid: registry.systemKid },
+  )
 }
 
 /**

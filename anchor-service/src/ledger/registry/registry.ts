@@ -5,6 +5,7 @@
 
 import {
   equalBytes,
+  type KeyRecord,
   type PublicJwk,
   parseBatchHeader,
   planInclusion,
@@ -30,6 +31,7 @@ import {
   readRegistered,
   readRows,
 } from './registrations.ts'
+import { readPeriod } from './sources.ts'
 import { BEGINNING, follow, PAGE, readPage } from './system-stream.ts'
 
 /** The state of the registry that `/readyz` reports. */
@@ -55,6 +57,15 @@ export type LedgerRegistry = {
   /** How many events of the system stream were walked, and the names of the sources that they registered. */
   walked(): number
   names(): readonly string[]
+  /**
+   * When the key with which this service signs for `killick` may be used, if that is not now. What is signed with it all the same, every
+   * audit reports for good. @param head as for `catchUp`
+   */
+  ownKeyOutside(
+    db: Db,
+    now: number,
+    head?: StreamHead | null,
+  ): Promise<Pick<KeyRecord, 'notBefore' | 'notAfter'> | null>
   /** A source by the registrations walked so far; undefined: it was never registered. */
   source(name: string): SourceRecord | undefined
   /** A source's registrations in the log, of those walked so far. @throws Refusal registry_altered */
@@ -279,9 +290,19 @@ export function keepRegistry(
     return fault.message
   }
 
+  async function ownKeyOutside(db: Db, now: number, head?: StreamHead | null) {
+    // The row costs little, and is but a cache: where it says no, the log decides, if that can be read.
+    const row = await readPeriod(db, SYSTEM.source, system.kid)
+    if (row === null || isValid(row, now)) return null
+    await catchUp(db, head).catch(ignoreFault)
+    const key = registry.source(SYSTEM.source)?.keys.get(system.kid)
+    return key === undefined || isValid(key, now) ? null : key
+  }
+
   return {
     systemKid: system.kid,
     catchUp,
+    ownKeyOutside,
     isWalked: () => vouched.byLog,
     isWalkedTo: (seq) => seen === turns() && vouched.byLog && end.seq === seq && !faults.has(null),
     walked: () => end.seq,
@@ -327,6 +348,10 @@ export function keepRegistry(
 function ignoreFault(error: unknown): undefined {
   if (!(error instanceof Refusal)) throw error
 }
+
+/** Times in ms. */
+const isValid = ({ notBefore, notAfter }: Pick<KeyRecord, 'notBefore' | 'notAfter'>, now: number): boolean =>
+  (notBefore === null || now >= notBefore) && (notAfter === null || now < notAfter)
 
 /** Made once for each key: that takes as long as a signature. */
 const verifiers = new WeakMap<PublicJwk, Verifier>()

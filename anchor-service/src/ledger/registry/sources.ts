@@ -146,3 +146,19 @@ export async function readKeys(db: Db, source: string, kids: readonly string[]):
   )
   return new Map(rows.map((row) => [row.kid, row.jwk]))
 }
+
+/** When a key of a source may be used, ms, by its newest row; null: it has none. */
+export async function readPeriod(
+  db: Db,
+  source: string,
+  kid: string,
+): Promise<{ notBefore: number | null; notAfter: number | null } | null> {
+  const { rows } = await db.query<Pick<Row, 'not_before' | 'not_after'>>(
+    'select not_before, not_after from source_keys where source = $1 and kid = $2 order by log_index desc limit 1',
+    [source, kid],
+  )
+  const [row] = rows
+  return row === undefined ? null : { notBefore: toMs(row.not_before), notAfter: toMs(row.not_after) }
+}
+
+const toMs = (date: Date | null) => (date === null ? null : Number(date))

@@ -221,12 +221,17 @@ test('altered rows that nobody has asked for are found as soon as a service star
   await fresh.close()
 })
 
+test('a row that ends the time of the ledger’s own key, which the log does not, ends nothing', async () => {
+  await tamper(service, `update source_keys set not_after = '${PAST}' where source = 'killick'`)
+  expect((await register(service.url, 'written', [{ jwk: signer.jwk }])).status).toBe(201)
+})
+
 test('the ledger’s own key changes only by a registration that the old key signs', async () => {
   const own = await testService()
   const keys = await mkdtemp(join(tmpdir(), 'killick-keys-'))
   const path = join(keys, 'new.json')
   const { jwk: newKey, kid } = await loadSigner(path)
-  const inUse = (await loadSigner(join(own.folder, 'keys/system.json'))).jwk
+  const { jwk: inUse, kid: before } = await loadSigner(join(own.folder, 'keys/system.json'))
   const changed = () => testService({ KILLICK_SYSTEM_KEY: path }, own)
 
   await expect(changed()).rejects.toThrow(`${kid}, which is not registered`)
@@ -247,6 +252,11 @@ test('the ledger’s own key changes only by a registration that the old key sig
     ],
   })
   await next.close()
+
+  // What it signed now every audit would report for good. It still runs, and must neither record nor start again.
+  const late = await register(own.url, 'late', [{ jwk: signer.jwk }])
+  expect(late).toMatchObject({ status: 503, json: { code: 'unavailable', kid: before } })
+  await expect(testService({}, own)).rejects.toThrow(`registered for the source "killick" until ${PAST} only`)
 
   // The database's owner can add the key to the table, but no signature to the log.
   const other = join(keys, 'other.json')

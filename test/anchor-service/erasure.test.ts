@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseProof, verifyProof } from '@killick/sdk'
-import { auditLedger, openApi } from '@killick/sdk/audit'
+import { type Api, auditLedger, lookUp, openApi, type WalkedBatch } from '@killick/sdk/audit'
 import {
   type EventInput,
   erasedLeaf,
@@ -404,6 +404,34 @@ describe('a small ledger', () => {
       ])
       expect(result.failed).toEqual([])
     }
+  })
+
+  test('what was read before an erasure, and is looked up after it, is not missed; what nobody ordered to go is', async () => {
+    const api = openApi(service.url, READER)
+    const pins = { logKeys: [service.vkey], sourceKeys: [], urls: [] }
+    let read: WalkedBatch | undefined
+    const keeping = {
+      ...{ id: 'keeping', title: 'keeping', finish: async () => ({ faults: [], detail: '' }) },
+      async batch(batch: WalkedBatch) {
+        if (batch.header.n === 100) read = batch
+        return []
+      },
+    }
+    await auditLedger(api, { ...pins, logs: [] }, { own: [keeping] })
+    const one = { ...read!, event: () => read!.event(63), header: { ...read!.header, n: 1 } }
+    const { json } = await order({ target: 'o-63', fields: ['actor'] })
+    await done(json.id)
+    expect(await lookUp(api, 1, pins).batch!(one)).toEqual([])
+    expect(await lookUp(api, 1).batch!(one)).toEqual([])
+    // The order names the actor alone, and another log's key has not signed it.
+    const blind = (isHidden: (path: string) => boolean): Api => ({
+      ...api,
+      json: async (path, most) => (isHidden(path) ? { events: [], next: null } : api.json(path, most)),
+    })
+    const why = async (asked: Api, trusted = pins) =>
+      (await lookUp(asked, 1, trusted).batch!(one)).map(({ message }) => /its (.*)$/.exec(message)?.[1])
+    expect(await why(blind((path) => path.includes('target=')))).toEqual(['targets'])
+    expect(await why(api, { ...pins, logKeys: [large.vkey] })).toEqual(['actor'])
   })
 
   describe('whoever owns the database', () => {

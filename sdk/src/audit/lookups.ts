@@ -50,7 +50,10 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
         if (firstEvent + i > 0 && Math.random() * sample >= 1) continue
         const event = eventAt(i)!
         const proof = api.text(`/v1/proofs/${printHash(event.leafHash)}`)
-        const by = await missedBy(api, event, proof, `${logIndex}.${i + 1}`)
+        const missed = await missedBy(api, event, proof, `${logIndex}.${i + 1}`)
+        // What was erased meanwhile nothing finds any more. Whether it was erased rightly another check of the audit says.
+        const erased = missed.some(({ field }) => field !== null) ? await erasedNow(api, event, pins) : NOTHING
+        const by = missed.find(({ field }) => field === null || !erased.has(field))?.by ?? null
         const why = by === null && pins !== null ? await refutedBy(await proof, pins) : null
         // What was dropped meanwhile the next audit judges.
         if ((by !== null || why !== null) && (await isDroppedNow(api, logIndex, header))) break
@@ -73,12 +76,17 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
   }
 }
 
+/** A way in which an event is not found, and the field of it that this goes by, if any. */
+type Missed = { readonly by: string; readonly field: string | null }
+
+const NOTHING: ReadonlySet<string> = new Set()
+
 /**
- * In which way the event is not found; null: it is found in every way.
+ * In which ways the event is not found.
  * @param proof what the service answers to who asks for it by its leaf hash
  * @param behind cursor of the place behind it
  */
-async function missedBy(api: Api, event: ParsedEvent, proof: Promise<string>, behind: string): Promise<string | null> {
+async function missedBy(api: Api, event: ParsedEvent, proof: Promise<string>, behind: string): Promise<Missed[]> {
   const { id, source, stream, seq, time } = event
   const { action, actor, targets, outcome } = event.fields
   const window = { from: printTime(time), to: printTime(time + 1) }
@@ -86,7 +94,7 @@ async function missedBy(api: Api, event: ParsedEvent, proof: Promise<string>, be
     isListed(api, `/v1/events?${new URLSearchParams({ ...window, ...terms })}`, event, behind)
   const target = Array.isArray(targets) ? targets[Math.floor(Math.random() * targets.length)] : undefined
 
-  const asked: [by: string, answer: Promise<boolean>][] = [
+  const asked: [by: string, answer: Promise<boolean>, field?: string][] = [
     // Several events may claim one id, and the proof is of the first; so only the id can be expected.
     ['id', readProven(api.text(`/v1/proofs/${id}`)).then((found) => found?.id === id)],
     ['leaf hash', readProven(proof).then((found) => found?.leaf === event.leaf)],
@@ -95,21 +103,38 @@ async function missedBy(api: Api, event: ParsedEvent, proof: Promise<string>, be
     ['source', isFound({ source })],
   ]
   const dot = typeof action === 'string' ? action.indexOf('.') : -1
-  if (action !== undefined) asked.push(['action', isFound({ action })])
-  if (dot >= 0) asked.push(['action', isFound({ action: `${String(action).slice(0, dot)}.*` })])
+  if (action !== undefined) asked.push(['action', isFound({ action }), 'action'])
+  if (dot >= 0) asked.push(['action', isFound({ action: `${String(action).slice(0, dot)}.*` }), 'action'])
   // A source alone is searched among batches; together with another term, among events.
-  if (action !== undefined) asked.push(['source', isFound({ source, action })])
-  if (outcome !== undefined) asked.push(['outcome', isFound({ outcome: String(outcome) })])
+  if (action !== undefined) asked.push(['source', isFound({ source, action }), 'action'])
+  if (outcome !== undefined) asked.push(['outcome', isFound({ outcome: String(outcome) }), 'outcome'])
   asked.push(['stream', isFound({ stream })])
-  if (isParty(actor)) asked.push(['actor', isFound({ actor: actor.id })])
-  if (isParty(target)) asked.push(['targets', isFound({ target: target.id })])
+  if (isParty(actor)) asked.push(['actor', isFound({ actor: actor.id }), 'actor'])
+  if (isParty(target)) asked.push(['targets', isFound({ target: target.id }), 'targets'])
   // Asked at once, and judged in order.
   const answers = await Promise.allSettled(asked.map(([, answer]) => answer))
-  for (const [i, answer] of answers.entries()) {
+  return answers.flatMap((answer, i) => {
     if (answer.status === 'rejected') throw answer.reason
-    if (!answer.value) return asked[i]![0]
+    const [by, , field = null] = asked[i]!
+    return answer.value ? [] : [{ by, field }]
+  })
+}
+
+/** Which fields of an event erasures name, as its proof shows it now. That the log orders these, the proof proves. */
+async function erasedNow(api: Api, event: ParsedEvent, pins: LookupPins | null): Promise<ReadonlySet<string>> {
+  try {
+    const leafHash = printHash(event.leafHash)
+    const proof = parseProof(await api.text(`/v1/proofs/${leafHash}`))
+    const verdict = verifyProof(proof, { logKeys: pins?.logKeys ?? [] })
+    const isFailed = verdict.checks.some(({ id, status }) => id === 'event.erasure' && status === 'failed')
+    if (isFailed || verdict.event?.leafHash !== leafHash) return NOTHING
+    const named = new Set(proof.erasures?.flatMap(({ entry }) => entry.digests))
+    const gone = event.disclosures.filter(({ text }) => named.has(nodePrimitives.digest(text)))
+    return new Set(gone.map(({ name }) => name))
+  } catch (error) {
+    if (!isFaulty(error)) throw error
+    return NOTHING
   }
-  return null
 }
 
 /** The first check of the event's proof that fails; null: none does. A skipped check is no fault. */

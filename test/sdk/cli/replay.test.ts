@@ -30,6 +30,7 @@ const EVIL = 'a\u001b[2J\u202eb'
 /** Sessions of one recorder whose events lie between each other's in its stream. */
 const [MANY, FEW, CUT] = ['10000000-0000-4000-8000-000000000001', '10000000-0000-4000-8000-000000000002', 'cut']
 const ERASED = 'erased'
+const SEALED = 'sealed'
 const STEPS = 230
 
 let folder: string
@@ -404,6 +405,16 @@ describe('sessions that share a stream', () => {
     expect(out).toContain('Proofs: 2 verified.')
     expect(out).toContain('Between them 1 event of the stream does not show whose it is.')
     expect(out).not.toContain('events of others')
+  })
+
+  test('of what is sealed nothing is told, and that is said', async () => {
+    const sealed = { type: 'sealed', id: 'AAAAAAAAAAAAAAAAAAAAAA', jwe: 'e30..AAAA.AAAA.AAAA' }
+    await mixed.record(statement(SEALED, { kind: 'intent' }, { statement: sealed, metadata: sealed }))
+    await mixed.flush()
+    const { out } = await replay([SEALED])
+    expect(out).toMatch(/ a statement that is not shown {2}outcome not shown \(2 fields sealed\)$/m)
+    expect(out).toContain('Of 1 step not every field is shown.')
+    expect(parsed((await replay([SEALED, '--json'])).out)[0]).toMatchObject({ hidden: 0, sealed: 2, role: 'other' })
   })
 
   test('an event that was altered, and one that lost a field', async () => {

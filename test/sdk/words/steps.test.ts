@@ -32,3 +32,14 @@ test.each([
 ])('%s, %j', (action, metadata, told) => {
   expect(tell(action, metadata)).toMatch(told)
 })
+
+test('a sealed field is one that is not shown, and what it says is not told as something else', () => {
+  const sealed = { type: 'sealed', id: 'key', jwe: 'a..b.c.d' }
+  const fields = { action: 'postgres.statement', statement: sealed, metadata: sealed }
+  const step = readStep({ id: 'e', fields })
+  expect(step).toMatchObject({ role: 'other', ending: 'hidden' })
+  expect(tellStep({ id: 'e', fields }, step)).toEqual(['a statement that is not shown'])
+  const open = { action: 'mcp.tools.call', metadata: { mcp: { kind: 'intent' } } }
+  const call = { id: 'e', fields: { ...open, arguments: sealed, targets: [sealed] } }
+  expect(JSON.stringify(tellStep(call))).not.toContain('jwe')
+})

@@ -76,7 +76,7 @@ export class Played {
       return
     }
     this.#tally[outcome ?? (level === 'anchored' ? 'anchored' : 'accepted')] += 1
-    if (row.hidden > 0) this.#tally.hidden += 1
+    if (row.hidden + row.sealed > 0) this.#tally.hidden += 1
     if (outcome === 'undecided') for (const each of why) if (this.#missing.size < MAX_NAMED) this.#missing.add(each)
     if (backing === null) return
     const key = JSON.stringify(backing)

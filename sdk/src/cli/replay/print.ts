@@ -54,7 +54,11 @@ export function stepLine({ number, row, proof, step, of, isOpen, after }: Number
   const more = of.length > MAX_LINKS ? ` and ${of.length - MAX_LINKS} more` : ''
   const link = of.length === 0 ? '' : paint('dim', `↳ ${of.slice(0, MAX_LINKS).join(', ')}${more} `)
   const ending = isOpen ? paint('yellow', 'no outcome found') : endingText(step!)
-  const hidden = row.hidden === 0 ? '' : paint('yellow', ` (${count(row.hidden, 'field')} not shown)`)
+  const unshown = [
+    ...(row.hidden > 0 ? [`${count(row.hidden, 'field')} not shown`] : []),
+    ...(row.sealed > 0 ? [`${count(row.sealed, 'field')} sealed`] : []),
+  ]
+  const hidden = unshown.length === 0 ? '' : paint('yellow', ` (${unshown.join(', ')})`)
   const why = proof.outcome === 'failed' ? paint('red', text`  ${proof.why.join('; ')}`) : ''
   return text`${start}  ${link}${told}${ending === '' ? '' : text`  ${ending}`}${hidden}${why}`
 }
@@ -118,7 +122,7 @@ export function stepJson({ number, row, proof: { outcome, level, why }, step, of
   return jsonLine({
     ...{ step: number, id, leafHash: printHash(leafHash), source, stream, seq, recordedAt: printTime(time) },
     ...{ logIndex: row.logIndex, proof, role: step!.role, of, ending: step!.ending, state: step!.state },
-    ...{ noOutcome: isOpen, hidden: row.hidden, told: told.join(''), fields, event: token },
+    ...{ noOutcome: isOpen, hidden: row.hidden, sealed: row.sealed, told: told.join(''), fields, event: token },
   })
 }
 

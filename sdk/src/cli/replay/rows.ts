@@ -15,6 +15,8 @@ export type Readable = {
   readonly logIndex: number
   /** Digests that show no field: hidden, lost, or decoys. */
   readonly hidden: number
+  /** Fields that are sealed: nothing of what they say is shown. */
+  readonly sealed: number
 }
 
 /** One whose bytes are not those of an event any more; where it stands may be unknown. `isDropped`: by a policy, on the service's word. */
@@ -70,7 +72,8 @@ export function readRow(row: JsonValue, path: string): SessionRow {
   if (typeof row.token !== 'string') throw malformed(`${path} holds an event without its bytes`)
   try {
     const event = parseEvent(row.token, nodePrimitives)
-    return { event, logIndex, hidden: event.fieldCount - event.disclosures.length }
+    const sealed = Object.entries(event.fields).filter(([name, value]) => sealedIn(name, value) !== null).length
+    return { event, logIndex, hidden: event.fieldCount - event.disclosures.length, sealed }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     return altered(row, logIndex, `${error.code}: ${error.message}`)

@@ -1,6 +1,6 @@
 /** A session's events, step by step, in words: English. */
 import type { ToldStep } from './parts.ts'
-import { readStep, type SessionEvent, type SessionStep } from './step.ts'
+import { readStep, type SessionEvent, type SessionStep, withoutSealed } from './step.ts'
 import { COMMAND } from './tell/command.ts'
 import { tellAny } from './tell/generic.ts'
 import { HTTP, tellRequest } from './tell/http.ts'
@@ -29,7 +29,7 @@ export function tellStep(event: SessionEvent, step: SessionStep = readStep(event
   const table = action === null ? undefined : TELLERS.find((each) => Object.hasOwn(each, action))
   // A route may have any action.
   const otherwise = step.kind === 'http' && step.role !== 'other' ? tellRequest : tellAny
-  return (table?.[action!] ?? otherwise)(event, step)
+  return (table?.[action!] ?? otherwise)(withoutSealed(event), step)
 }
 
 /** How a step ended, in words; empty for what says nothing of an end, or whose outcome is told by a step of its own. */

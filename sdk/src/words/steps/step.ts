@@ -3,6 +3,7 @@
  * something else. Read from the fields alone; nothing here is checked.
  */
 import { isObject, type JsonObject, type JsonValue } from '../../core/json.ts'
+import { sealedIn } from '../../core/sealed.ts'
 
 /** What is needed of an event. `missing`: how many of its fields are not shown; absent: none. */
 export type SessionEvent = {
@@ -62,9 +63,16 @@ export function sessionOf({ fields }: Pick<SessionEvent, 'fields'>): string | nu
 /** Kinds of recorders that give their events actions which do not begin with the kind. */
 const KINDS = ['http'] as const
 
+/** An event without its sealed fields: what they say is not shown. */
+export function withoutSealed({ fields, missing = 0, ...event }: SessionEvent): SessionEvent {
+  const all = Object.entries(fields)
+  const open = all.filter(([name, value]) => sealedIn(name, value) === null)
+  return { ...event, fields: Object.fromEntries(open), missing: missing + all.length - open.length }
+}
+
 /** Reads an event as a step of its session. */
 export function readStep(event: SessionEvent): SessionStep {
-  const { fields, missing = 0 } = event
+  const { fields, missing = 0 } = withoutSealed(event)
   const action = textOf(fields.action)
   const metadata = objectOf(fields.metadata)
   const kind = [action?.split('.')[0] ?? '', ...KINDS].find((each) => isObject(metadata[each])) ?? null

@@ -5,7 +5,7 @@
  */
 
 import type { Recorded } from '../client/recorder.ts'
-import { toBase64 } from '../core/bytes.ts'
+import { isBytes, toBase64 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { EventInput, Recordable, RecordableObject } from '../core/fields.ts'
 import { knownOptions } from '../core/options.ts'
@@ -60,7 +60,7 @@ export function eventOfLogRecord(record: AuditableLogRecord): EventInput {
 
 /** `AnyValue` of OpenTelemetry as JSON: bytes as base64, as in OTLP's JSON. */
 function recordable(value: unknown): Recordable {
-  if (value instanceof Uint8Array) return toBase64(value)
+  if (isBytes(value)) return toBase64(value)
   if (Array.isArray(value)) return value.map(recordable)
   if (typeof value !== 'object' || value === null) return (value ?? null) as Recordable
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, recordable(member)]))

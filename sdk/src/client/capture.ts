@@ -1,6 +1,7 @@
 // Makes the same event tokens as core's `makeEvent`, byte for byte (a test compares the two), with node:crypto and in two steps:
 // a draft when record() is called, and the signed event once the event's place in the stream is known.
 import crypto from 'node:crypto'
+import { isBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { EVENT_TYP, MAX_EVENT_BYTES } from '../core/event.ts'
 import { checkEventInput } from '../core/fields.ts'
@@ -96,7 +97,7 @@ export function placeEvent(
   const input = `${headerOf(signer)}.${payload}`
   const signature = signer.sign(Buffer.from(input, 'latin1'))
   const finish = (bytes: Uint8Array) => withLeaf(`${input}.${Buffer.from(bytes).toString('base64url')}`)
-  return signature instanceof Uint8Array ? finish(signature) : signature.then(finish)
+  return isBytes(signature) ? finish(signature) : signature.then(finish)
 }
 
 const headers = new WeakMap<Signer, string>()

@@ -1,6 +1,7 @@
 // Makes a Signer from a private JWK or a key file. Signing uses node:crypto or libsodium, which are many times faster than portable code.
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { open, readFile, rm, stat } from 'node:fs/promises'
+import { isBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 import { type Alg, algOf, type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
@@ -139,13 +140,13 @@ export async function loadSigner(key: PrivateJwk | string | Pick<Signer, 'jwk' |
     const [kid, alg] = [thumbprint(jwk), algOf(jwk)]
     // What is signed wrongly no ledger takes, nor what comes behind it in the stream. A KMS may answer in DER, or with a key that took the place of this one.
     const check = (message: Uint8Array, signature: unknown): Uint8Array => {
-      if (signature instanceof Uint8Array && verifyNatively(jwk, message, signature)) return signature
+      if (isBytes(signature) && verifyNatively(jwk, message, signature)) return signature
       const wanted = alg === 'Ed25519' ? '64 bytes' : '64 bytes, R ‖ S, not DER'
       throw new KillickError('signature_invalid', `What the signer gave is no signature by its key ${kid} (${wanted})`)
     }
     const sign = (message: Uint8Array) => {
       const given: unknown = key.sign(message)
-      if (given instanceof Uint8Array) return check(message, given)
+      if (isBytes(given)) return check(message, given)
       return Promise.resolve(given).then((signature) => check(message, signature))
     }
     return { jwk, kid, alg, sign }

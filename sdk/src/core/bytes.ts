@@ -32,6 +32,14 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return out
 }
 
+/**
+ * Whether something is a Uint8Array, also one of another realm: where tests run in jsdom, `Uint8Array` is the window's own, and a Buffer
+ * is no instance of it.
+ */
+export function isBytes(value: unknown): value is Uint8Array {
+  return Object.prototype.toString.call(value) === '[object Uint8Array]'
+}
+
 /** Whether two arrays hold the same bytes. Not in constant time, so for public values only. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i])

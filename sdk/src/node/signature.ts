@@ -1,6 +1,7 @@
 // Checks signatures with libsodium or node:crypto, five to ten times as fast as portable code. What it rejects the portable code judges again, so
 // that both always give the same answer: docs/decisions/0008-native-cryptography.md.
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
+import { isBytes } from '../core/bytes.ts'
 import { type PublicJwk, parsePublicJwk, publicKeyBytes } from '../core/jwk.ts'
 import { verifySignature } from '../core/signature.ts'
 import { findSodium } from './sodium.ts'
@@ -38,7 +39,7 @@ function isSafe(jwk: PublicJwk): boolean {
 }
 
 function isValid(jwk: PublicJwk, key: NativeKey, message: Uint8Array, signature: Uint8Array): boolean {
-  if (key instanceof Uint8Array) return findSodium()!.crypto_sign_verify_detached(signature, message, key)
+  if (isBytes(key)) return findSodium()!.crypto_sign_verify_detached(signature, message, key)
   if (jwk.kty === 'OKP') return verify(null, message, key, signature)
   return verify('sha256', message, { key, dsaEncoding: 'ieee-p1363' }, signature)
 }

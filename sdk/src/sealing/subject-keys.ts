@@ -6,7 +6,7 @@
 import { hkdf } from '@noble/hashes/hkdf.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
-import { toBase64url, utf8 } from '../core/bytes.ts'
+import { isBytes, toBase64url, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { checkField, type Party } from '../core/fields.ts'
 import { isSubjectKeyId } from '../core/sealed.ts'
@@ -82,7 +82,7 @@ export const KEY_BYTES = 32
  * @throws KillickError `option_invalid`
  */
 export function namingBy(secret: Uint8Array): SubjectNaming {
-  if (!(secret instanceof Uint8Array) || secret.length !== KEY_BYTES)
+  if (!isBytes(secret) || secret.length !== KEY_BYTES)
     throw new KillickError('option_invalid', `Option secret must be ${KEY_BYTES} bytes`, { option: 'secret' })
   const derive = (what: string) => hkdf(sha256, secret, undefined, utf8(what), KEY_BYTES)
   const [names, envelope] = [derive('killick subject names'), derive('killick subject keys')]
@@ -157,7 +157,7 @@ export async function wrapKey(
 
 /** @throws SealingError `subject_key_invalid` */
 export function checkKey(held: SubjectKey): SubjectKey {
-  if (!isSubjectKeyId(held.id) || !(held.key instanceof Uint8Array) || held.key.length !== KEY_BYTES)
+  if (!isSubjectKeyId(held.id) || !isBytes(held.key) || held.key.length !== KEY_BYTES)
     throw keyError(held.id, `it does not have ${KEY_BYTES} bytes`)
   return held
 }

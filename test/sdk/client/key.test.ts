@@ -2,6 +2,7 @@ import { createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:c
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
+import { runInNewContext } from 'node:vm'
 import * as jose from 'jose'
 import { describe, expect, test } from 'vitest'
 import { openAuditLog } from '../../../sdk/src/client/index.ts'
@@ -112,6 +113,24 @@ test('a signer of one’s own gets its name from its public key', async () => {
   const remote = await loadSigner({ jwk: local.jwk, sign: async (bytes) => local.sign(bytes) })
   expect(remote).toMatchObject({ kid: local.kid, alg: 'ES256' })
   expect(verifySignature(local.jwk, message, await remote.sign(message))).toBe(true)
+})
+
+test('bytes of another realm are bytes, as a Buffer is where tests run in jsdom', async () => {
+  const local = signerOf(generateKey())
+  const Foreign = runInNewContext('Uint8Array')
+  const foreign = (bytes: Uint8Array) => new Foreign(local.sign(bytes))
+  for (const sign of [foreign, async (bytes: Uint8Array) => foreign(bytes)]) {
+    const key = { jwk: local.jwk, sign }
+    const audit = await openAuditLog({
+      url: 'http://127.0.0.1:1',
+      source: 'test',
+      spool: tempDir(),
+      key,
+      onError: () => {},
+    })
+    await audit.record(event(0))
+    await audit.close({ timeoutMs: 0 })
+  }
 })
 
 test('a signer of one’s own that does not sign by its key is told at once, before anything is kept', async () => {

@@ -347,17 +347,25 @@ type Parts = {
 
 /** Calls of `record()` that are under way, of all logs of this process. */
 let unanswered = 0
+/** Whether listeners for the end of the process are being called: nothing is answered any more then. */
+let isEnding = false
 const answered = (): void => {
   unanswered -= 1
+  isEnding = false
 }
 
 /** Nothing can be written then any more, but what goes with the process does not go without a word. */
-function sayUnanswered(): void {
-  if (unanswered === 0) return
-  const events = unanswered === 1 ? '1 event was' : `${unanswered} events were`
+function sayUnanswered(count = unanswered): void {
+  if (count === 0) return
+  const events = count === 1 ? '1 event was' : `${count} events were`
   process.stderr.write(
     `killick: the process ended before ${events} recorded; await record(), or close(), before that\n`,
   )
+}
+
+const onExit = (): void => {
+  isEnding = true
+  sayUnanswered()
 }
 
 function auditLog({
@@ -375,7 +383,7 @@ function auditLog({
 }: Parts): AuditLog {
   const { source, stream } = spool.state
   // Once, however many logs are opened.
-  process.off('exit', sayUnanswered).on('exit', sayUnanswered)
+  process.off('exit', onExit).on('exit', onExit)
   const beating =
     heartbeat === null
       ? null
@@ -424,6 +432,8 @@ function auditLog({
     record(event, options) {
       const answer = isInMemory ? recordAccepted(event, options) : recorder.record(event, options)
       unanswered += 1
+      // Of a listener that was added after ours.
+      if (isEnding) sayUnanswered(1)
       // Those who do not await it hear of it by `onError`.
       answer.then(answered, answered)
       return answer

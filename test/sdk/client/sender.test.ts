@@ -381,6 +381,7 @@ test('a rejected record() that nobody waits for is counted, told once to stderr,
     const another = await openAuditLog({ url: 'http://127.0.0.1:1', source: 'test', key: JSON.parse(key), spool: 'memory' })
     for (let i = 0; i < 2; i++) another.record({ action: 'a.b', actor: { type: 'user', id: 'ada' } })
     await another.flush(AbortSignal.timeout(500)).catch(() => {})
+    process.on('exit', () => another.record({ action: 'a.b', actor: { type: 'user', id: 'ada' } }))
     process.exit()`
   const args = ['--input-type=module', '-e', program, tempDir(), JSON.stringify(key)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -393,6 +394,7 @@ test('a rejected record() that nobody waits for is counted, told once to stderr,
   expect(err.match(/an event was not recorded: .*action/g)).toHaveLength(1)
   expect(err).toContain('events wait in memory for http://127.0.0.1:1')
   expect(err).toContain('the process ended before 2 events were recorded')
+  expect(err).toContain('the process ended before 1 event was recorded')
 })
 
 test('nothing stays of those who gave up waiting: a process that has nothing else to do ends', async () => {

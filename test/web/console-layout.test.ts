@@ -107,6 +107,16 @@ describe.skipIf(!browserAvailable())('in the console', () => {
 
   test('at four times its size a history keeps its controls within its frame, and on paper it has none', async () => {
     const page = await events(320)
+    // A view longer than a page begins on the first one; nothing says what nobody searched for, or that it was checked.
+    await page.emulateMedia({ media: 'print' })
+    const shown = await page.evaluate<string[]>(`[
+      getComputedStyle(document.querySelector('main section')).breakInside,
+      getComputedStyle(document.querySelector('input[placeholder]'), '::placeholder').color,
+      [...document.styleSheets].flatMap(({ cssRules }) => [...cssRules]).filter((rule) => rule instanceof CSSPageRule && !rule.selectorText).at(-1).cssText,
+    ]`)
+    expect(shown).toEqual(['auto', 'rgba(0, 0, 0, 0)', expect.stringContaining('not checked here')])
+    expect(await page.locator('nav').isVisible()).toBe(false)
+    await page.emulateMedia({ media: 'screen' })
     await page.locator('tbody tr:has-text("pay") td a').first().click()
     await page.click('a:text("its history")')
     const chosen = page.locator('.player select')

@@ -61,10 +61,15 @@ export async function anchors(_search: unknown, signal: AbortSignal): Promise<HT
   const inTime = [...all].reverse().filter(({ time }) => time !== null)
   const charts = h('div', { class: 'charts' })
   const draw = (Plot: typeof uPlot) => {
-    // The size of a chart is that of its place, which it has only once it stands in the page.
-    requestAnimationFrame(
-      () => !signal.aborted && charts.append(...PLOTS.map((plot) => chart(Plot, plot, inTime, charts.clientWidth))),
-    )
+    // The size of a chart is that of its place, which it has only once it stands in the page, and which zooming and turning change.
+    let width = 0
+    const place = new ResizeObserver(() => {
+      if (charts.clientWidth === width) return
+      width = charts.clientWidth
+      charts.replaceChildren(...PLOTS.map((plot) => chart(Plot, plot, inTime, width)))
+    })
+    place.observe(charts)
+    signal.addEventListener('abort', () => place.disconnect())
   }
   chartMaker().then(draw, () =>
     charts.append(h('p', { class: 'bad note', role: 'alert' }, 'What draws the charts could not be loaded.')),

@@ -44,10 +44,12 @@ const BEAT_MS = (1000 * SESSION_S) / 4
 const ANSWER_MS = 1000 * (STATEMENT_S + 5)
 
 /**
- * What a database or a role may have set otherwise: how times and numbers are printed, what a waiting commit sees once it has the log's lock,
- * and that a commit which has answered is on the disk. Who commits to replicas too, or to this server alone, has a say in that.
+ * What a database or a role may have set otherwise: how times and numbers are printed, how the catalogue's names and texts are, which the audit
+ * holds against what they were, what a waiting commit sees once it has the log's lock, and that a commit which has answered is on the
+ * disk. Who commits to replicas too, or to this server alone, has a say in that.
  */
 const MEANT = `set datestyle = 'ISO'; set extra_float_digits = 1; set default_transaction_isolation = 'read committed';
+  set bytea_output = 'hex'; set quote_all_identifiers = off; set standard_conforming_strings = on;
   select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`
 
 /** Connections to the ledger, in schema `killick` and, if it exists, in the role that may only select and insert. */

@@ -141,6 +141,13 @@ test.skipIf(findTool('openssl') === null)(
     }
     await expect.poll(() => edge.collector.log.status.recorded).toBe(3)
     expect(inSpool(edge)[1]).toMatchObject({ action: 'syslog.ü', collected: { emitter: 'web', auth: 'certificate' } })
+    // A peer that is gone without a word is asked for; one that is there may be silent for as long as it likes.
+    const local = `:${edge.collector.syslog.tlsPort!.toString(16).toUpperCase().padStart(4, '0')}`
+    const connections = readFileSync('/proc/net/tcp', 'latin1')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+    const timers = connections.filter(([, address, , state]) => address?.endsWith(local) && state === '01')
+    expect(timers.map(([, , , , , timer]) => timer?.slice(0, 2))).toEqual(['02'])
     const ended = (other: ReturnType<typeof open>) => new Promise((resolve) => other.resume().once('close', resolve))
     socket.write('x'.repeat(10))
     await ended(socket)

@@ -28,8 +28,11 @@ const STANDARD: MappingConfig = {
 const MAX_MESSAGE = 65_536
 /** Digits of a length, with the space behind. */
 const MAX_LENGTH = 6
-/** How long a connection may be silent, ms. */
-const SILENCE_MS = 600_000
+/**
+ * How long a connection may be silent until the system asks whether its peer is there, ms. One that lives may be silent for as long as it
+ * likes: a sender that finds its connection ended has lost the message that it found it with.
+ */
+const ALIVE_MS = 60_000
 /** Messages over UDP that may wait for the disk; more are dropped and counted, as the network does. */
 const MAX_WAITING = 1000
 /** How long to wait for room before it is looked for again, ms. */
@@ -122,10 +125,12 @@ function listenTls(
   take: Take,
 ): Promise<Server> {
   const server = createServer(
-    { ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' },
+    {
+      ...{ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' },
+      ...{ keepAlive: true, keepAliveInitialDelay: ALIVE_MS },
+    },
     (socket) => {
       connections.add(socket)
-      socket.setTimeout(SILENCE_MS, () => socket.destroy())
       socket.on('error', () => {})
       readFrames(socket, authenticate, take)
         .catch((error) => refused(error, ''))

@@ -4,6 +4,7 @@ import { basename, join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { type AuditLog, type KillickError, openAuditLog } from '@killick/sdk'
 import type { FastifyInstance } from 'fastify'
+import { addCertificateMetric, type ListenerPem, type RenewedCertificate, renewCertificate } from './certificates.ts'
 import {
   COLLECTED,
   type CollectorConfig,
@@ -15,7 +16,7 @@ import { authenticator } from './emitters.ts'
 import { GatewayRefusal, GatewayStartError } from './errors.ts'
 import { FairShare } from './fairness.ts'
 import { followFile } from './file-follower.ts'
-import { buildCollectorApp, type ListenerOptions } from './http/app.ts'
+import { buildCollectorApp, type ListenerOptions, showCertificate } from './http/app.ts'
 import { toGatewayProblem } from './http/problems.ts'
 import type { CollectorDeps } from './http/recording-route.ts'
 import { type Contents, openContents } from './ids/contents.ts'
@@ -52,7 +53,8 @@ const CLOSE_PATIENCE_MS = 10_000
 export async function startCollector(config: CollectorConfig): Promise<Collector> {
   const { limits, listen } = config
   const proofs = config.readerToken && { url: config.url, token: readText(config.readerToken, 'readerToken').trim() }
-  const listeners = listenersOf(config)
+  const pem = listen.tls && readTls(listen.tls)
+  const listeners = listenersOf(config, pem)
   const ids = openIds(config)
   let apps: FastifyInstance[] = []
   let log: AuditLog
@@ -121,7 +123,9 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
   }
   let syslog: SyslogServer | null = null
   let followers: { stop(): Promise<void> }[] = []
+  let renewed: RenewedCertificate | null = null
   async function stop(): Promise<number> {
+    renewed?.stop()
     await Promise.all([syslog?.close(), ...followers.map((follower) => follower.stop())])
     const patience = setTimeout(() => {
       for (const app of apps) (app.server as { closeAllConnections?(): void }).closeAllConnections?.()
@@ -142,11 +146,22 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
     }
     const say = (text: string) => apps[0]!.log.warn(text)
     followers = config.files.map((file) => follow(config, file, deps, contents, say))
-    if (config.syslog !== null) syslog = await listenForSyslog(config, deps)
+    if (config.syslog !== null) syslog = await listenForSyslog(config, pem, deps)
+    if (pem !== null) {
+      renewed = renewCertificate(pem, {
+        read: () => readTls(listen.tls!),
+        use(next) {
+          for (const [i, app] of apps.entries()) if (listeners[i]!.tls !== null) showCertificate(app, next)
+          syslog?.renew(next)
+        },
+        say,
+      })
+      addCertificateMetric(metrics.registry, 'collector', renewed)
+    }
     return {
       url,
       socket: listen.socket,
-      syslog: syslog ?? { udpPort: null, tlsPort: null },
+      syslog: { udpPort: syslog?.udpPort ?? null, tlsPort: syslog?.tlsPort ?? null },
       log,
       close() {
         closing ??= stop()
@@ -189,13 +204,17 @@ function follow(
   })
 }
 
-async function listenForSyslog({ syslog, listen, mappings, emitters }: CollectorConfig, deps: CollectorDeps) {
+async function listenForSyslog(
+  { syslog, mappings, emitters }: CollectorConfig,
+  pem: ListenerPem | null,
+  deps: CollectorDeps,
+) {
   const { host, udpPort, tlsPort, mapping, udpEmitter } = syslog!
   try {
     return await startSyslog({
       config: syslog!,
       mapping: mapping === null ? null : mappings[mapping]!,
-      tls: listen.tls && readTls(listen.tls),
+      tls: pem,
       udp: { emitter: emitters.find(({ name }) => name === udpEmitter)!, auth: 'none', credential: null },
       authenticate: deps.authenticate,
       recording: deps.recording,
@@ -225,14 +244,15 @@ function openIds({ spool, limits }: CollectorConfig): SenderIds {
   }
 }
 
-function listenersOf({ listen: { port, tls, socket } }: CollectorConfig): ListenerOptions[] {
+function listenersOf({ listen: { port, tls, socket } }: CollectorConfig, pem: ListenerPem | null): ListenerOptions[] {
   const listeners: ListenerOptions[] = []
-  if (port !== null) listeners.push({ isSocket: false, tls: tls && readTls(tls) })
+  if (port !== null)
+    listeners.push({ isSocket: false, tls: pem && { ...pem, rejectUnauthorized: tls!.clientRequired } })
   if (socket !== null) listeners.push({ isSocket: true, tls: null })
   return listeners
 }
 
-function readTls({ cert, key, clientCa, clientRequired }: CollectorTls): NonNullable<ListenerOptions['tls']> {
+function readTls({ cert, key, clientCa }: CollectorTls): ListenerPem {
   const read = {
     cert: readText(cert, 'listen.tls.cert'),
     key: readText(key, 'listen.tls.key'),
@@ -246,7 +266,7 @@ function readTls({ cert, key, clientCa, clientRequired }: CollectorTls): NonNull
       `listen.tls: ${key} is not the key of ${cert}, or one of them is no PEM: ${(error as Error).message}`,
     )
   }
-  return { ...read, rejectUnauthorized: clientRequired }
+  return read
 }
 
 function readText(path: string, setting: string): string {

@@ -1,10 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type ConnectionOptions, connect as tlsConnect } from 'node:tls'
 import { type Collector, checkCollectorConfig, makeEmitterKey, startCollector } from '@killick/gateway'
 import { generateKey, type PublicJwk, publicJwk, writeKeyFile } from '@killick/sdk'
 import type { JsonObject } from '@killick/sdk/core'
+import { vi } from 'vitest'
 
 /** Nobody listens there. */
 export const NOWHERE = 'http://127.0.0.1:9'
@@ -98,6 +102,28 @@ export async function post(url: string, body: string | Uint8Array, headers: Reco
 }
 
 /** Makes certificates in a folder, as `<name>.crt` and `<name>.key`. Node makes none. */
+/** The serial number of the certificate that a listener with TLS shows; `socket`: a connection that has begun otherwise. */
+export async function shownSerial(port: number, options: ConnectionOptions = {}): Promise<string> {
+  const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options })
+  socket.on('error', () => {})
+  await once(socket, 'secureConnect')
+  const { serialNumber } = socket.getPeerCertificate()
+  socket.destroy()
+  return serialNumber
+}
+
+export const serialIn = (file: string): string => new X509Certificate(readFileSync(file)).serialNumber
+
+/** Has timers of listeners started while `work` runs, and lets so much time pass for them as they take to look for other certificates. */
+export async function withLooks<T>(work: (look: () => void) => Promise<T>): Promise<T> {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  try {
+    return await work(() => void vi.advanceTimersByTime(30_000))
+  } finally {
+    vi.useRealTimers()
+  }
+}
+
 export function certifier(folder: string) {
   const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
   const issue = (name: string, more: readonly string[]) => {

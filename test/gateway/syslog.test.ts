@@ -10,7 +10,7 @@ import { parseEvent } from '@killick/sdk/core'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { readMessage } from '../../gateway/src/syslog/message.ts'
 import { findTool } from '../../scripts/lib/tools.ts'
-import { certifier, NOWHERE, type TestCollector, testCollector } from './support.ts'
+import { certifier, NOWHERE, serialIn, shownSerial, type TestCollector, testCollector, withLooks } from './support.ts'
 
 const SSHD = '<86>1 2026-11-27T10:00:00.003Z web-1 sshd 4711 - [origin ip="192.0.2.1"] Accepted publickey for ada'
 
@@ -114,11 +114,22 @@ test.skipIf(findTool('openssl') === null)(
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     const { issue, file } = certifier(folder)
     for (const name of ['localhost', 'web', 'stranger']) issue(name, `DNS:${name}`)
-    const edge = await withSyslog({
-      listen: { port: 0, tls: { cert: file('localhost.crt'), key: file('localhost.key'), clientCa: file('ca.crt') } },
-      emitters: [{ name: 'web', certificates: ['dns:web'] }],
-      syslog: { tlsPort: 0 },
+    const start = () =>
+      withSyslog({
+        listen: { port: 0, tls: { cert: file('localhost.crt'), key: file('localhost.key'), clientCa: file('ca.crt') } },
+        emitters: [{ name: 'web', certificates: ['dns:web'] }],
+        syslog: { tlsPort: 0 },
+      })
+    await withLooks(async (look) => {
+      const renewed = await start()
+      issue('localhost', 'DNS:localhost')
+      look()
+      const ports = [renewed.collector.syslog.tlsPort!, Number(new URL(renewed.url).port)]
+      const own = { cert: readFileSync(file('web.crt')), key: readFileSync(file('web.key')) }
+      const shown = await Promise.all(ports.map((port) => shownSerial(port, own)))
+      expect(shown).toEqual(ports.map(() => serialIn(file('localhost.crt'))))
     })
+    const edge = await start()
     const open = (name: string | null) => {
       const own = name && { cert: readFileSync(file(`${name}.crt`)), key: readFileSync(file(`${name}.key`)) }
       const options = {

@@ -1,8 +1,9 @@
 import { constants } from 'node:crypto'
 import { createServer } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { openLogLines } from '@killick/sdk/core'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
+import type { ListenerPem } from '../certificates.ts'
 import { GatewayRefusal } from '../errors.ts'
 import { eventRoutes } from './event-routes.ts'
 import { kubernetesRoute } from './kubernetes-route.ts'
@@ -14,7 +15,7 @@ import type { CollectorDeps } from './recording-route.ts'
 /** One listener: a unix socket, or a port with or without TLS. */
 export type ListenerOptions = {
   readonly isSocket: boolean
-  readonly tls: { cert: string; key: string; ca?: string; rejectUnauthorized?: boolean } | null
+  readonly tls: (ListenerPem & { rejectUnauthorized?: boolean }) | null
 }
 
 /** How long a connection may stay open between requests. Proxies keep theirs for less, so they close first. */
@@ -23,6 +24,11 @@ const KEEP_ALIVE_MS = 72_000
 const CHECK_MS = 1_000
 /** Node goes on calling a connection authorized whose client has shown another certificate since, whoever has signed that. */
 const TLS = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const
+
+/** Has a listener with TLS show another certificate, from the next connection on. */
+export function showCertificate(app: FastifyInstance, pem: ListenerPem): void {
+  ;(app.server as unknown as TlsServer).setSecureContext({ ...pem, ...TLS })
+}
 
 /** The HTTP interface of one listener, apart from listening. Every refusal is a problem document with a code of docs/ERRORS.md. */
 export function buildCollectorApp(deps: CollectorDeps, { isSocket, tls }: ListenerOptions): FastifyInstance {

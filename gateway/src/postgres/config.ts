@@ -36,11 +36,12 @@ export type PostgresConfig = RecorderSettings & {
     tls: { ca: string | null; name: string; verify: boolean } | null
   }
   /**
-   * TLS of clients. `cert` and `key`: files in PEM; TLS ends here. `require`: connections without TLS are refused; default false.
+   * TLS of clients. `cert` and `key`: files in PEM; TLS ends here, and they are looked into again every 30 s (`files`: where they are).
+   * `require`: connections without TLS are refused; default false.
    * `passthrough`: true: TLS goes through to the server, and of such a connection only its beginning and end are recorded. Absent:
    * clients connect without TLS.
    */
-  tls: { cert: string; key: string; require: boolean } | 'passthrough' | null
+  tls: { cert: string; key: string; require: boolean; files: { cert: string; key: string } } | 'passthrough' | null
   /**
    * Where the name that a session gives in `SET killick.actor` stands: in `context.claimedActor`, or as the event's actor, of the type
    * `claimed-user`, with the database's user beside it. It is the session's own word. Default `context`.
@@ -154,10 +155,10 @@ function tlsOf(tls: Members, folder: string, faults: string[]): PostgresConfig['
     tls.done()
     return 'passthrough'
   }
-  const [cert, key] = (['cert', 'key'] as const).map((name) =>
-    textOf(resolve(folder, tls.text(name)), `/tls/${name}`, faults),
-  ) as [string, string]
-  const made = { cert, key, require: tls.flag('require') }
+  const files = { cert: resolve(folder, tls.text('cert')), key: resolve(folder, tls.text('key')) }
+  const cert = textOf(files.cert, '/tls/cert', faults)
+  const key = textOf(files.key, '/tls/key', faults)
+  const made = { cert, key, require: tls.flag('require'), files }
   tls.done()
   if (cert !== '' && key !== '') {
     try {

@@ -1,8 +1,10 @@
 // `killick-gateway postgres`: takes connections, and begins their sessions.
 import { randomUUID, X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
+import { addCertificateMetric, type ListenerPem, type RenewedCertificate, renewCertificate } from '../certificates.ts'
 import { GatewayStartError } from '../errors.ts'
 import type { SessionRecorder } from '../sessions/recorder.ts'
 import { SessionRecording } from '../sessions/recording.ts'
@@ -54,9 +56,10 @@ class Relay {
   readonly #recorder: SessionRecorder
   readonly #say: (text: string) => void
   readonly #metrics: PostgresMetrics
-  readonly #tls: DoorTls
+  #tls: DoorTls
   /** The certificate that clients see, DER. */
-  readonly #certificate: Buffer | null
+  #certificate: Buffer | null = null
+  readonly #renewed: RenewedCertificate | null
   readonly #sessions = new Set<{ ended: Promise<void>; isIdle: boolean; stop(): void }>()
   /** Connections that have not said yet what they want, the oldest first. */
   readonly #halfOpen = new Set<Socket>()
@@ -72,15 +75,30 @@ class Relay {
     this.#recorder = recorder
     this.#say = say
     const { tls } = config
-    const isEnded = tls !== null && tls !== 'passthrough'
-    this.#tls = isEnded ? { context: createSecureContext({ cert: tls.cert, key: tls.key }) } : tls
-    this.#certificate = isEnded ? new X509Certificate(tls.cert).raw : null
+    this.#tls = null
+    if (tls === null || tls === 'passthrough') {
+      this.#tls = tls
+      this.#renewed = null
+    } else {
+      this.#show(tls)
+      this.#renewed = renewCertificate(tls, {
+        read: () => ({ cert: readFileSync(tls.files.cert, 'utf8'), key: readFileSync(tls.files.key, 'utf8') }),
+        ...{ use: (pem) => this.#show(pem), say },
+      })
+    }
     this.#metrics = makePostgresMetrics({
       status: () => recorder.status(),
       sessions: () => this.#sessions.size,
       held: () => this.#held,
     })
+    if (this.#renewed !== null) addCertificateMetric(this.#metrics.registry, 'postgres', this.#renewed)
     this.#refused = new RefusedConnections((id, identity) => this.#recordingOf(id, identity).recording, this.#metrics)
+  }
+
+  /** From the next connection on. */
+  #show({ cert, key }: ListenerPem): void {
+    this.#tls = { context: createSecureContext({ cert, key }) }
+    this.#certificate = new X509Certificate(cert).raw
   }
 
   async start(): Promise<PostgresRelay> {
@@ -306,6 +324,7 @@ class Relay {
 
   async #close(server: Server, admin: { close(): Promise<void> } | null): Promise<void> {
     this.#isClosing = true
+    this.#renewed?.stop()
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     for (const socket of this.#halfOpen) socket.destroy()
     const deadline = performance.now() + this.#config.limits.graceMs

@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { createSecureServer, Http2ServerResponse, type ServerHttp2Session } from 'node:http2'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { type ListenerPem, type RenewedCertificate, renewCertificate } from '../certificates.ts'
 import { GatewayStartError } from '../errors.ts'
 import type { HttpConfig, HttpLimits, HttpTls } from './config.ts'
 import { refusePeer } from './problems.ts'
@@ -23,6 +24,8 @@ export type Listener = {
   readonly server: Server
   /** The address with the port that was taken; null on a socket. */
   readonly url: string | null
+  /** Its certificate; null where it has none. */
+  readonly renewed: RenewedCertificate | null
   /** Takes no more; connections without a request are closed. Resolves when all are. */
   close(): Promise<void>
   /** Closes those that are left. */
@@ -37,18 +40,25 @@ const KEEP_ALIVE_MS = 72_000
 export const MAX_AT_A_TIME = 250
 
 /** Starts all listeners. @throws GatewayStartError if one cannot; those that run are closed then */
-export async function listenAll({ listen, limits }: HttpConfig, handlers: Handlers): Promise<Listener[]> {
+export async function listenAll(
+  { listen, limits }: HttpConfig,
+  handlers: Handlers,
+  say: (text: string) => void,
+): Promise<Listener[]> {
   const { host, port, tls, socket, socketMode } = listen
   const listeners: Listener[] = []
   try {
     if (port !== null) {
-      const made = await startOn(tls === null ? plainServer(limits) : tlsServer(tls, limits), handlers, limits, {
-        host,
-        port,
-      })
+      const { server, renewed } =
+        tls === null ? { server: plainServer(limits), renewed: null } : tlsServer(tls, limits, say)
+      const made = await startOn(server, handlers, limits, { host, port })
       const { port: taken } = made.server.address() as AddressInfo
       const name = host.includes(':') ? `[${host}]` : host
-      listeners.push({ ...made, url: `${tls === null ? 'http' : 'https'}://${name}:${taken}` })
+      const close = () => {
+        renewed?.stop()
+        return made.close()
+      }
+      listeners.push({ ...made, renewed, close, url: `${tls === null ? 'http' : 'https'}://${name}:${taken}` })
     }
     if (socket !== null) {
       if (await answers(socket))
@@ -85,15 +95,19 @@ function firstOptions({ headerBytes, headersMs }: HttpLimits) {
   }
 }
 
-function tlsServer({ cert, key, clientCa, clientRequired }: HttpTls, limits: HttpLimits): Server {
+/** Node goes on calling a connection authorized whose client has shown another certificate since, whoever has signed that. */
+const TLS = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const
+
+function tlsServer(
+  tls: HttpTls,
+  limits: HttpLimits,
+  say: (text: string) => void,
+): { server: Server; renewed: RenewedCertificate } {
+  const pem = readPem(tls)
   const server = createSecureServer({
     ...(firstOptions(limits) as object),
-    cert: read(cert, 'cert'),
-    key: read(key, 'key'),
-    ...(clientCa !== null && { ca: read(clientCa, 'clientCa'), requestCert: true, rejectUnauthorized: clientRequired }),
-    minVersion: 'TLSv1.2',
-    // Node goes on calling a connection authorized whose client has shown another certificate since, whoever has signed that.
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    ...{ ...pem, ...TLS },
+    ...(pem.ca !== undefined && { requestCert: true, rejectUnauthorized: tls.clientRequired }),
     allowHTTP1: true,
     maxHeaderListPairs: limits.headers + 4,
     settings: {
@@ -104,7 +118,9 @@ function tlsServer({ cert, key, clientCa, clientRequired }: HttpTls, limits: Htt
     unknownProtocolTimeout: limits.headersMs,
   })
   server.on('sessionError', () => {})
-  return server as unknown as Server
+  const use = (renewed: ListenerPem) => server.setSecureContext({ ...renewed, ...TLS })
+  const renewed = renewCertificate(pem, { read: () => readPem(tls), use, say })
+  return { server: server as unknown as Server, renewed }
 }
 
 async function startOn(
@@ -159,7 +175,7 @@ async function startOn(
     server.listen(where, resolve)
   })
   return {
-    ...{ server, url: null },
+    ...{ server, url: null, renewed: null },
     close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections?.()
@@ -189,9 +205,16 @@ function endIdle(session: ServerHttp2Session, headersMs: number): void {
   })
 }
 
-function read(file: string, setting: string): Buffer {
+function readPem({ cert, key, clientCa }: HttpTls): ListenerPem {
+  return {
+    ...{ cert: read(cert, 'cert'), key: read(key, 'key') },
+    ...(clientCa !== null && { ca: read(clientCa, 'clientCa') }),
+  }
+}
+
+function read(file: string, setting: string): string {
   try {
-    return readFileSync(file)
+    return readFileSync(file, 'utf8')
   } catch (error) {
     throw new GatewayStartError('gateway_start_failed', `listen.tls.${setting}: ${(error as Error).message}`)
   }

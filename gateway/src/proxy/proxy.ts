@@ -2,6 +2,7 @@
 import { type IncomingMessage, METHODS } from 'node:http'
 import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { addCertificateMetric } from '../certificates.ts'
 import { GatewayStartError } from '../errors.ts'
 import { openRecorderThread } from '../sessions/thread.ts'
 import { addressesOf } from './addresses.ts'
@@ -84,18 +85,23 @@ export async function startHttpProxy(config: HttpConfig, tell: (text: string) =>
   let listeners: Listener[] = []
   let admin: Admin | null = null
   try {
-    listeners = await listenAll(config, {
-      exchange(req, res) {
-        const isBusy = refuseBusy()
-        counted(inTurn(req, () => exchange(req, res, parts, isBusy)))
+    listeners = await listenAll(
+      config,
+      {
+        exchange(req, res) {
+          const isBusy = refuseBusy()
+          counted(inTurn(req, () => exchange(req, res, parts, isBusy)))
+        },
+        upgrade(req, socket, head) {
+          const isBusy = refuseBusy()
+          counted(inTurn(req, () => upgrade(req, socket, head, parts, isBusy)))
+        },
+        refused: (code) => metrics.refusals.inc({ code }),
+        dropped: () => metrics.dropped.inc(),
       },
-      upgrade(req, socket, head) {
-        const isBusy = refuseBusy()
-        counted(inTurn(req, () => upgrade(req, socket, head, parts, isBusy)))
-      },
-      refused: (code) => metrics.refusals.inc({ code }),
-      dropped: () => metrics.dropped.inc(),
-    })
+      say,
+    )
+    for (const { renewed } of listeners) if (renewed !== null) addCertificateMetric(metrics.registry, 'http', renewed)
     admin = config.admin && (await startAdmin(config.admin, recorder, metrics, () => isDraining))
   } catch (error) {
     await Promise.all(listeners.map((each) => each.close()))

@@ -4,6 +4,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
+import type { ListenerPem } from '../certificates.ts'
 import type { SyslogConfig } from '../config.ts'
 import type { Authenticate, Authenticated } from '../emitters.ts'
 import { GatewayRefusal } from '../errors.ts'
@@ -38,10 +39,12 @@ const MAX_WAITING = 1000
 /** How long to wait for room before it is looked for again, ms. */
 const PATIENCE_MS = 500
 
+const TLS = { minVersion: 'TLSv1.2' } as const
+
 export type SyslogParts = {
   readonly config: SyslogConfig
   readonly mapping: MappingConfig | null
-  readonly tls: { cert: string; key: string; ca?: string } | null
+  readonly tls: ListenerPem | null
   readonly udp: Authenticated
   readonly authenticate: Authenticate
   readonly recording: EmitterRecording
@@ -49,7 +52,13 @@ export type SyslogParts = {
   readonly refused: (error: unknown, emitter: string) => void
 }
 
-export type SyslogServer = { readonly udpPort: number | null; readonly tlsPort: number | null; close(): Promise<void> }
+export type SyslogServer = {
+  readonly udpPort: number | null
+  readonly tlsPort: number | null
+  /** Shows another certificate, from the next connection on. */
+  renew(pem: ListenerPem): void
+  close(): Promise<void>
+}
 
 export async function startSyslog(parts: SyslogParts): Promise<SyslogServer> {
   const { host, udpPort, tlsPort } = parts.config
@@ -70,6 +79,7 @@ export async function startSyslog(parts: SyslogParts): Promise<SyslogServer> {
   return {
     udpPort: udp === null ? null : udp.address().port,
     tlsPort: tls === null ? null : (tls.address() as AddressInfo).port,
+    renew: (pem) => tls?.setSecureContext({ ...pem, ...TLS }),
     async close() {
       isClosing = true
       udp?.close()
@@ -126,7 +136,7 @@ function listenTls(
 ): Promise<Server> {
   const server = createServer(
     {
-      ...{ ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' },
+      ...{ ...tls, ...TLS, requestCert: true, rejectUnauthorized: true },
       ...{ keepAlive: true, keepAliveInitialDelay: ALIVE_MS },
     },
     (socket) => {

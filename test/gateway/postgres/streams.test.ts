@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { duplexPair } from 'node:stream'
@@ -9,7 +10,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { wordsIn } from '../sealed/support.ts'
-import { certifier } from '../support.ts'
+import { certifier, serialIn, shownSerial, withLooks } from '../support.ts'
 import { loggedIn, message, NO_LIMIT, seen, statements, type Told, type World, world } from './support.ts'
 
 let it: World
@@ -370,6 +371,46 @@ test('TLS ends at the relay; one with the certificate of the server keeps channe
     .filter(({ action, known }) => action === 'postgres.session.start' && known.tls?.client)
   await it.start()
   expect(starts).toHaveLength(2)
+})
+
+test('a certificate that was renewed is shown to those who come then; a pair that is none is not, and is told of once', async () => {
+  const made = certifier(it.folder)
+  made.issue('relay', 'DNS:localhost')
+  await it.events()
+  await withLooks(async (look) => {
+    await it.start({ tls: { cert: 'relay.crt', key: 'relay.key' } })
+    const ask = () => it.with((client) => client.query('select 1 as one'), { ssl: { rejectUnauthorized: false } })
+    const shown = async () => {
+      const [host, port] = it.relay.address.split(':') as [string, string]
+      const socket = connect(Number(port), host)
+      socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]))
+      await once(socket, 'data')
+      return shownSerial(0, { socket })
+    }
+    const before = serialIn(made.file('relay.crt'))
+    expect(await shown()).toBe(before)
+    const key = readFileSync(made.file('relay.key'))
+    made.issue('relay', 'DNS:localhost')
+    const renewed = [serialIn(made.file('relay.crt')), readFileSync(made.file('relay.key'))] as const
+    writeFileSync(made.file('relay.key'), key)
+    it.said.length = 0
+    look()
+    look()
+    expect(it.said).toEqual([
+      expect.stringMatching(/^TLS: the certificate stays as it is, and ends 20\d\d-.*: .*mismatch/),
+    ])
+    expect(await shown()).toBe(before)
+    writeFileSync(made.file('relay.key'), renewed[1])
+    look()
+    look()
+    expect(it.said.slice(1)).toEqual([
+      expect.stringMatching(/^TLS: the files of the certificate have changed; .*ends 20/),
+    ])
+    expect(await shown()).toBe(renewed[0])
+    expect((await ask()).rows).toEqual([{ one: 1 }])
+    await it.events()
+  })
+  await it.start()
 })
 
 test('a cancel request inside of TLS ends as TLS does: libpq takes an end without a word for a failure', async () => {

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect, constants, type IncomingHttpHeaders } from 'node:http2'
@@ -9,7 +10,7 @@ import { join } from 'node:path'
 import { createSecureContext, connect as tlsConnect } from 'node:tls'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
-import { certifier } from '../support.ts'
+import { certifier, serialIn, shownSerial, withLooks } from '../support.ts'
 import { begin, find, raw, serve, sha256, type Told } from './support.ts'
 
 const curl = promisify(execFile)
@@ -154,6 +155,43 @@ test('a client certificate that was signed by the right authority is who asks; a
   expect([stranger.actor.id, nobody.actor.id]).toEqual(['anonymous', 'anonymous'])
   expect(stranger.context.claimed.certificate).toMatchObject({ subject: 'stranger', why: expect.any(String) })
   expect(nobody.context.claimed).toBeUndefined()
+})
+
+test('certificates that were renewed count for those who connect then, its own and the authority of clients', async () => {
+  const own = mkdtempSync(join(folder, 'renewed-'))
+  const made = certifier(own)
+  made.issue('proxy', 'DNS:localhost')
+  const first = { ca: readFileSync(made.file('ca.crt')), serial: serialIn(made.file('proxy.crt')) }
+  const listen = {
+    port: 0,
+    tls: { cert: made.file('proxy.crt'), key: made.file('proxy.key'), clientCa: made.file('ca.crt') },
+  }
+  await withLooks(async (look) => {
+    const it = await begin(upstream.url, { listen, who: { certificates: true }, admin: { port: 0 } })
+    const { port } = new URL(it.url)
+    const open = connect(it.url, { ca: first.ca, servername: 'localhost' })
+    await ask(open, { ':path': '/' })
+    const renewed = certifier(own)
+    for (const name of ['proxy', 'client']) renewed.issue(name, 'DNS:localhost')
+    look()
+    expect(it.said).toEqual([expect.stringMatching(/have changed; it is shown from now on/)])
+    expect(await shownSerial(Number(port))).toBe(serialIn(made.file('proxy.crt')))
+    const shown = { cert: readFileSync(made.file('client.crt')), key: readFileSync(made.file('client.key')) }
+    const session = connect(it.url, { ca: readFileSync(made.file('ca.crt')), servername: 'localhost', ...shown })
+    await ask(session, { ':path': '/' })
+    session.close()
+    // Who is there goes on with what they have.
+    expect((await ask(open, { ':path': '/' })).status).toBe(200)
+    open.close()
+    const end = new Date(new X509Certificate(readFileSync(made.file('proxy.crt'))).validTo).getTime() / 1000
+    const metrics = await (await fetch(`${it.proxy.admin}/metrics`)).text()
+    expect(metrics).toContain(`killick_http_certificate_not_after_timestamp_seconds ${end}\n`)
+    expect(find(await it.events(), 'http.request').map(({ actor }) => actor.id)).toEqual([
+      'anonymous',
+      'client',
+      'anonymous',
+    ])
+  })
 })
 
 test('HTTP/2: requests that are reset while their intents are recorded are cancelled, and hold nothing', async () => {

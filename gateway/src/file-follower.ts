@@ -29,6 +29,8 @@ type Position = {
   offset: number
   born?: string
   written?: string
+  /** How the part ends that was read: how many bytes a hash was made of, and it. Missing: nothing was read, or an earlier version kept it. */
+  end?: { bytes: number; name: string } | undefined
   /** Another one is at its path, and it has nothing more. */
   isRead?: boolean
 }
@@ -52,8 +54,8 @@ export type FollowerParts = {
   readonly fault: (fault: FileFault, sentence: string | null) => void
 }
 
-/** Why lines of a file are not recorded: nobody has them any more, or they cannot be read now. */
-export type FileFault = 'missed' | 'unreadable'
+/** Why lines of a file may not be recorded: nobody has them any more, they cannot be read now, or the file was cut to nothing. */
+export type FileFault = 'missed' | 'unreadable' | 'cut'
 
 type Opened = { handle: FileHandle; facts: FileFacts; starts: string[] }
 
@@ -62,7 +64,7 @@ const POLL_MS = 200
 const READ_BYTES = 256 * 1024
 /** How long to wait where spool or disk have no room, ms. */
 const PATIENCE_MS = 500
-/** So many bytes at the beginning tell files apart. */
+/** So many bytes at the beginning tell files apart, and at the end of what was read. */
 const START_BYTES = 256
 
 /** Follows a file until `stop` is called, which resolves when what was read is recorded. */
@@ -145,7 +147,10 @@ class Follower {
     })
     try {
       // Cut to nothing and written again while nobody looked.
-      if (current !== null && isIt(current.facts)) return this.#start(current)
+      if (current !== null && isIt(current.facts)) {
+        if (!(await this.#readCopy())) throw Object.assign(new Error('stopped'), { code: 'ENOENT' })
+        return this.#start(current)
+      }
       const siblings = (await siblingsOf(path)).filter((it) => !(position.isRead && isIt(it)))
       const { next, packed } = nextAfter(known, siblings, !position.isRead)
       // Nothing says which of them an earlier version had read.
@@ -204,8 +209,10 @@ class Follower {
       const stats = await handle.stat({ bigint: true })
       position.born = `${stats.birthtimeNs}`
       position.written = `${stats.mtimeNs}`
-      const again = (): void => this.#begin({ ...position, start: '', turn: position.turn + 1, offset: 0 })
+      const again = (): void =>
+        this.#begin({ ...this.#position!, start: '', turn: position.turn + 1, offset: 0, end: undefined })
       if (stats.size < position.offset) {
+        if (!(await this.#readCopy())) return
         again()
         continue
       }
@@ -218,6 +225,7 @@ class Follower {
       if (bytesRead > 0) {
         // Cut, and grown beyond that since: looked at when it was read, so that what was read is of the same file.
         if (position.start !== '' && !(await identify(handle, this.#parts.namesOf)).starts.includes(position.start)) {
+          if (!(await this.#readCopy())) return
           again()
           continue
         }
@@ -235,6 +243,56 @@ class Follower {
       isLast = await this.#isReplaced()
       await sleep(POLL_MS)
     }
+  }
+
+  /**
+   * The file was cut. Who cuts it so that a copy stays (`copytruncate`) has put there what was not read yet, but what was written between the two.
+   * @returns false: the collector is stopped before all was read
+   */
+  async #readCopy(): Promise<boolean> {
+    const { file, fault } = this.#parts
+    const { offset } = this.#position!
+    const copy = await this.#copy()
+    const cut = `${file.path} was cut: what was written to it from byte ${offset} on`
+    fault(
+      'cut',
+      copy === null
+        ? `${cut}, if anything was, is not recorded.`
+        : `${cut} is read from ${copy.path}; what came between copy and cut, if anything did, is not recorded.`,
+    )
+    if (copy === null) return true
+    try {
+      const buffer = Buffer.alloc(READ_BYTES)
+      this.#rest = NOTHING
+      for (;;) {
+        if (this.isStopping) return false
+        const at = this.#position!.offset + this.#rest.length
+        const { bytesRead } = await copy.handle.read(buffer, 0, READ_BYTES, at)
+        const isEnd = bytesRead === 0
+        if (isEnd && this.#rest.length === 0) return true
+        const more = isEnd ? Buffer.from('\n') : buffer.subarray(0, bytesRead)
+        if (!(await this.#take(Buffer.concat([this.#rest, more])))) return false
+      }
+    } finally {
+      await copy.handle.close()
+    }
+  }
+
+  /** The file that begins as what was read, and has the last of it at its place; null: there is none. */
+  async #copy(): Promise<{ path: string; handle: FileHandle } | null> {
+    const { inode, start, offset, end } = this.#position!
+    if (end === undefined || start === '') return null
+    const { namesOf, file } = this.#parts
+    const siblings = (await siblingsOf(file.path)).filter((it) => it.kind === 'rotated' && it.inode !== inode)
+    for (const { path } of siblings) {
+      const handle = await open(path, 'r').catch(() => null)
+      if (handle === null) continue
+      const { bytesRead, buffer } = await handle.read(Buffer.alloc(end.bytes), 0, end.bytes, offset - end.bytes)
+      const names = namesOf(buffer.toString('latin1', 0, bytesRead)).map(shortOf)
+      if (names.includes(end.name) && (await identify(handle, namesOf)).starts.includes(start)) return { path, handle }
+      await handle.close()
+    }
+    return null
   }
 
   async #isReplaced(): Promise<boolean> {
@@ -261,15 +319,23 @@ class Follower {
     // Where one could not be recorded any more, all are read again, and those that were are found by their ids.
     if (!(await Promise.all(lines)).every(Boolean)) return false
     this.#rest = data.subarray(end)
-    position.offset += end
+    this.#pass(data.subarray(0, end))
     if (this.#rest.length > this.#parts.maxBytes) {
       // Nobody knows where it ends; what follows is read as if it began there.
       this.#reject(this.#rest, position.offset, new GatewayRefusal('collect_body_too_large', 'The line is too long.'))
-      position.offset += this.#rest.length
+      this.#pass(this.#rest)
       this.#rest = NOTHING
     }
     this.#keep()
     return true
+  }
+
+  #pass(read: Buffer): void {
+    if (read.length === 0) return
+    const position = this.#position!
+    position.offset += read.length
+    const last = read.subarray(-START_BYTES)
+    position.end = { bytes: last.length, name: shortOf(this.#parts.namesOf(last.toString('latin1'))[0]!) }
   }
 
   /** False: the collector is stopped before there was room. */
@@ -317,6 +383,8 @@ class Follower {
   }
 }
 
+const shortOf = (name: string): string => name.slice(0, 16)
+
 /** `starts`: what its beginning is remembered by, the first; where that is not whole yet, and would be another one later, nothing. */
 async function identify(
   handle: FileHandle,
@@ -328,5 +396,5 @@ async function identify(
   const end = text.indexOf('\n')
   const isWhole = end >= 0 || bytesRead === START_BYTES
   const names = isWhole ? namesOf(text.slice(0, end < 0 ? undefined : end)) : ['']
-  return { facts, starts: names.map((name) => name.slice(0, 16)) }
+  return { facts, starts: names.map(shortOf) }
 }

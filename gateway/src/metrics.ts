@@ -64,7 +64,7 @@ export function makeCollectorMetrics(log: () => AuditLog, ids: SenderIds) {
     }),
     fileFaults: new Counter({
       name: 'killick_collector_file_faults_total',
-      help: 'Files that were missed, and attempts to open one that may not be read',
+      help: 'Files that were missed, that were cut to nothing, and attempts to open one that may not be read',
       labelNames: ['emitter', 'fault'],
       registers,
     }),

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
+  copyFileSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -74,6 +75,34 @@ const faults = async (fault: string) => {
   const text = await (await fetch(`${edge.url}/metrics`)).text()
   return Number(new RegExp(`file_faults_total\\{emitter="payroll",fault="${fault}"\\} (\\d+)`).exec(text)?.[1] ?? 0)
 }
+
+test('what was not read yet of a file that is cut is read from the copy that was made of it, and each cut is counted', async () => {
+  const before = edge.collector.log.status.recorded
+  const cuts = await faults('cut')
+  // One that begins as it does, and is none.
+  copyFileSync(log, `${log}.11`)
+  appendFileSync(`${log}.11`, lines(900, 920))
+  appendFileSync(log, lines(300, 303))
+  await reaches(before + 3)
+  const cut = (end: string, from: number) => {
+    appendFileSync(log, lines(from, from + 5))
+    copyFileSync(log, `${log}.${end}`)
+    appendFileSync(log, line(from + 5))
+    truncateSync(log, 0)
+    appendFileSync(log, lines(from + 6, from + 8))
+  }
+  cut('12', 310)
+  await reaches(before + 10)
+  await edge.collector.close()
+  cut('13', 320)
+  await edge.restart()
+  await reaches(before + 17)
+  expect(await faults('cut')).toBe(1)
+  truncateSync(log, 0)
+  await expect.poll(() => faults('cut')).toBe(2)
+  expect(cuts).toBeGreaterThan(0)
+  for (const end of ['11', '12', '13']) rmSync(`${log}.${end}`)
+})
 
 test('files that were renamed one after another while nobody looked are read in turn, and what is gone is counted', async () => {
   const before = edge.collector.log.status.recorded

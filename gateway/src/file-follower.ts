@@ -12,7 +12,7 @@ import { GatewayRefusal } from './errors.ts'
 import { toGatewayProblem } from './http/problems.ts'
 import type { Contents } from './ids/contents.ts'
 import type { Received } from './received.ts'
-import { parseAt, readPlain } from './receivers/json.ts'
+import { parseAt, parseForeign, readPlain } from './receivers/json.ts'
 import { type MappingConfig, mapInput } from './receivers/mapping.ts'
 import type { EmitterRecording } from './recording.ts'
 import { type FileFacts, factsOf, isSameFile, nextAfter, type Sibling, siblingsOf } from './rotation.ts'
@@ -359,8 +359,8 @@ class Follower {
   #read(bytes: Buffer, offset: number): Received[] {
     const { inode, start, turn } = this.#position!
     const at = `${this.#parts.file.path} at byte ${offset}`
-    const value = parseAt(textOf(bytes), at)
     const { mapping } = this.#parts
+    const value = parseAt(textOf(bytes), at, mapping === null ? undefined : parseForeign)
     const received = mapping === null ? [readPlain(value, at)] : mapInput(mapping, value, {}, at)
     const name = `file:${inode}:${start}:${turn}:${offset}`
     return received.map((each, i) => (each.id === null ? { ...each, id: i === 0 ? name : `${name}:${i}` } : each))

@@ -1,9 +1,10 @@
 // `killick-gateway map`: a mapping's dry run.
 import { readFileSync } from 'node:fs'
-import { checkEventInput, parseJson } from '@killick/sdk/core'
+import { checkEventInput } from '@killick/sdk/core'
 import type { CollectorConfig } from './config.ts'
 import { GatewayStartError } from './errors.ts'
 import type { Received } from './received.ts'
+import { parseForeign } from './receivers/json.ts'
 import { mapInput } from './receivers/mapping.ts'
 import { readOtlp } from './receivers/otlp.ts'
 import { makeRecordMapper } from './receivers/otlp-mapping.ts'
@@ -22,7 +23,7 @@ export function tryMapping(config: CollectorConfig, name: string, file: string, 
   const { headers, otlp } = readOptions(more)
   const declared = new Set(config.fields)
   const bytes = readFileSync(file)
-  if (otlp === null) return { events: show(mapInput(mapping, parseJson(`${bytes}`), headers), declared), left: null }
+  if (otlp === null) return { events: show(mapInput(mapping, parseForeign(`${bytes}`), headers), declared), left: null }
   const mapper = makeRecordMapper({ mapping, declared }, headers, config.limits.bodyEvents)
   const { received } = readOtlp(bytes, otlp === 'json', 'logs', mapper)
   return { events: show(received, declared), left: mapper.unmapped()?.sentence ?? null }

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { checkCollectorConfig, type GatewayStartError, makeEmitterKey } from '@killick/gateway'
 import { isObject, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { parseForeign } from '../../gateway/src/receivers/json.ts'
+import { readEventList } from '../../gateway/src/receivers/kubernetes.ts'
 import { checkMapping, mapInput } from '../../gateway/src/receivers/mapping.ts'
 import { tryMapping } from '../../gateway/src/try-mapping.ts'
 import { NOWHERE, post, type TestCollector, testCollector } from './support.ts'
@@ -43,8 +45,8 @@ async function mapped(name: string, body: unknown, type = 'application/json', he
     ? text
         .trim()
         .split('\n')
-        .map((line) => parseJson(line))
-    : [parseJson(text)]
+        .map((line) => parseForeign(line))
+    : [parseForeign(text)]
   const received = inputs.flatMap((input) => mapInput(mappings[name]!, input, headers))
   expect(first.json.events).toHaveLength(received.length)
   return received
@@ -91,24 +93,63 @@ test('Debezium Server, as its http sink posts a change', async () => {
       version: '3.3',
       connector: 'postgresql',
       name: 'shop',
-      ts_ms: 1764237600000,
+      ...{ ts_ms: 1764237600000, ts_us: 1764237600000123, ts_ns: '1764237600000123456' },
       db: 'shop',
       schema: 'public',
       table: 'orders',
       lsn: 24023128,
     },
-    ...{ op: 'u', ts_ms: 1764237600100, transaction: null },
+    ...{ op: 'u', ts_ms: 1764237600100, ts_us: 1764237600100200, ts_ns: '1764237600100200300', transaction: null },
   }
-  const [change] = await mapped('debezium', { schema: {}, payload })
+  // As it comes, its numbers are more than JavaScript can hold.
+  const posted = (value: object) => JSON.stringify(value).replace(/"(\d{16,})"/g, '$1')
+  const [change] = await mapped('debezium', posted({ schema: {}, payload }))
   expect(change).toMatchObject({
-    id: '24023128-orders-u',
+    id: 'wal-24023128-0-1764237600100200300-orders-u',
     fields: { action: 'row.update', targets: [{ type: 'table', id: 'public.orders' }] },
   })
+  expect(change!.fields.metadata).toMatchObject({ source: { ts_us: 1764237600000123, ts_ns: '1764237600000123456' } })
   expect(change!.fields.changes).toEqual([{ path: '', before: payload.before, after: payload.after }])
+  // Rows of a snapshot, and of a COPY, stand at one place of the log; those of MySQL have a number there, in a file.
+  const at = (more: object, source: object) => ({
+    payload: { ...payload, ...more, source: { ...payload.source, ...source } },
+  })
+  const rows = [
+    at({ op: 'r', before: null, ts_ns: '1' }, {}),
+    at({ op: 'r', before: null, ts_ns: '2', after: { id: 2, status: 'open' } }, {}),
+    at({}, { lsn: null, file: 'binlog.000001', pos: 154, row: 0 }),
+    at({}, { lsn: null, file: 'binlog.000001', pos: 154, row: 1 }),
+    at({}, { lsn: null, file: 'binlog.000002', pos: 154, row: 0 }),
+  ]
+  const named = new Set<string | null>()
+  for (const row of rows) named.add((await mapped('debezium', posted(row)))[0]!.id)
+  expect(named.size).toBe(rows.length)
   const [gone] = await mapped('debezium', { payload: { ...payload, op: 'd', after: null } })
   expect(gone!.fields.changes).toEqual([{ path: '', before: payload.before }])
   const unknown = await edge.send({ payload: { ...payload, op: 'x' } }, { path: '/v1/map/debezium', key })
   expect(unknown).toMatchObject({ status: 422, json: { code: 'mapping_empty', at: '' } })
+})
+
+test('numbers of others that would be rounded become their texts, and nothing else does', () => {
+  const text = '{"a":[9007199254740993, -9007199254740993,1e400,1.5e30],"b":"9007199254740993, \\"1","c":1.25,"d":12}'
+  expect(parseForeign(text)).toEqual({
+    ...{ a: ['9007199254740993', '-9007199254740993', '1e400', '1.5e30'], b: '9007199254740993, "1', c: 1.25, d: 12 },
+  })
+  for (const wrong of [
+    '09007199254740993',
+    '9007199254740993.',
+    '+9007199254740993',
+    '-09007199254740993',
+    '9007199254740993x',
+  ])
+    expect(() => parseForeign(`[9007199254740993,${wrong}]`)).toThrow()
+  expect(() => parseForeign('{"a":9007199254740993,"a":1}')).toThrow('a')
+  const event =
+    '{"auditID":"a","stage":"ResponseComplete","verb":"create","user":{"username":"u"},"requestObject":{"n":9007199254740993}}'
+  const [kubernetes] = readEventList(`{"apiVersion":"audit.k8s.io/v1","kind":"EventList","items":[${event}]}`)
+  expect(JSON.stringify(kubernetes!.fields)).toContain('"n":"9007199254740993"')
+  const long = `{"a":"${'\\"x'.repeat(1 << 20)}","b":9007199254740993}`
+  expect((parseForeign(long) as JsonObject).b).toBe('9007199254740993')
 })
 
 test('GitHub webhooks, by their signature', async () => {

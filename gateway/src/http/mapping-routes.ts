@@ -1,9 +1,8 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { parseJson } from '@killick/sdk/core'
 import type { FastifyInstance } from 'fastify'
 import { GatewayRefusal, GatewayStartError } from '../errors.ts'
-import { parseAt } from '../receivers/json.ts'
+import { parseAt, parseForeign } from '../receivers/json.ts'
 import { type MappingConfig, mapInput } from '../receivers/mapping.ts'
 import { textOf } from '../utf8.ts'
 import {
@@ -50,9 +49,9 @@ function mappingRoute(
       const received = isLines
         ? text.split('\n').flatMap((line, i) => {
             const at = `line ${i + 1}`
-            return line.trim() === '' ? [] : mapInput(mapping, parseAt(line, at), request.headers, at)
+            return line.trim() === '' ? [] : mapInput(mapping, parseAt(line, at, parseForeign), request.headers, at)
           })
-        : mapInput(mapping, parseJson(text), request.headers)
+        : mapInput(mapping, parseForeign(text), request.headers)
       if (received.length === 0) throw new GatewayRefusal('mapping_empty')
       checkCount(received, deps.limits.bodyEvents)
       const events = await record(received, bytes.length)

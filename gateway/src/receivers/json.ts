@@ -1,5 +1,5 @@
 // Plain JSON: the fields of an event as `record()` takes them, and beside them `id` and `source`.
-import { isObject, type JsonValue, parseJson } from '@killick/sdk/core'
+import { isObject, type JsonValue, KillickError, parseJson } from '@killick/sdk/core'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
 
@@ -36,10 +36,27 @@ export function readPlainLine({ number, text }: { number: number; text: string }
   return readPlain(parseAt(text, at), at)
 }
 
-/** JSON whose faults say where it stands. */
-export function parseAt(text: string, at: string): JsonValue {
+/** A text of JSON, or a number, which may be inexact: what begins or ends otherwise is no JSON, and stays so. */
+const TEXT_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|(?<![\w.+-])-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.+-])/g
+
+/**
+ * JSON of a form that somebody else has chosen: numbers that would be rounded, such as times in nanoseconds and many a `bigint`, become the
+ * texts that they are written as. All else is read as strictly as what is ours.
+ */
+export function parseForeign(text: string): JsonValue {
   try {
     return parseJson(text)
+  } catch (error) {
+    if (!(error instanceof KillickError) || error.code !== 'json_number_inexact') throw error
+    const isExact = (value: number) => (Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value))
+    return parseJson(text.replace(TEXT_OR_NUMBER, (it) => (it.startsWith('"') || isExact(Number(it)) ? it : `"${it}"`)))
+  }
+}
+
+/** JSON whose faults say where it stands. @param parse reads it. Default: as an event of ours */
+export function parseAt(text: string, at: string, parse: (text: string) => JsonValue = parseJson): JsonValue {
+  try {
+    return parse(text)
   } catch (error) {
     throw new GatewayRefusal('collect_input_invalid', `${at}: ${(error as Error).message}`, { at })
   }

@@ -1,7 +1,8 @@
 // The audit webhook of Kubernetes: `audit.k8s.io/v1` EventList, as the API server posts it, and single Events.
-import { isObject, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
+import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
+import { parseForeign } from './json.ts'
 
 const GROUP = 'audit.k8s.io/v1'
 
@@ -13,7 +14,7 @@ type Party = { type: string; id: string } & JsonObject
  * @throws GatewayRefusal with the place of what cannot be read
  */
 export function readEventList(text: string): Received[] {
-  const value = parseJson(text)
+  const value = parseForeign(text)
   if (!isObject(value) || value.apiVersion !== GROUP) throw invalid(`apiVersion must be ${GROUP}.`, '/apiVersion')
   if (value.kind === 'Event') return [readEvent(value, '')]
   if (value.kind !== 'EventList') throw invalid('kind must be EventList or Event.', '/kind')

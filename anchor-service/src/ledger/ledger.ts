@@ -20,7 +20,7 @@ import { insertRegistration } from './registry/registrations.ts'
 import { keepRegistry, type LedgerRegistry } from './registry/registry.ts'
 import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
 import type { LocalSigner } from './signing-keys.ts'
-import type { Submission } from './submissions.ts'
+import { isOfOwnKey, type Submission } from './submissions.ts'
 import { type LogKey, logKey, readHead, type SignedHead } from './tree/checkpoints.ts'
 
 /** The ledger of one database: every write goes through here, reads take `db`. */
@@ -119,7 +119,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       failedAt = Number.NEGATIVE_INFINITY
       return accepted
     } catch (error) {
-      if (error instanceof Refusal && error.code === 'unavailable') {
+      if (error instanceof Refusal && error.code === 'unavailable' && !isOfOwnKey(error)) {
         failedAt = performance.now()
         options.hooks?.failed?.()
       }

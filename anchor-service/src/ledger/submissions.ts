@@ -129,6 +129,9 @@ function accept({ size, appended, heads }: Round, batch: CheckedBatch): number {
   return logIndex
 }
 
+/** Whether a refusal says that this process may record nothing of its own: the database has not failed then. */
+export const isOfOwnKey = ({ code, details }: Refusal): boolean => code === 'unavailable' && 'kid' in details
+
 /** Why this process may record nothing of its own: somebody has ended the time of its key, while it runs with it. */
 async function refusalOfOwn(db: Db, { system }: Round, { registry, now }: CommitContext): Promise<Refusal | null> {
   if ((await registry.ownKeyOutside(db, now(), system)) === null) return null

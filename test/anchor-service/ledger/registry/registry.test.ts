@@ -256,6 +256,9 @@ test('the ledger’s own key changes only by a registration that the old key sig
   // What it signed now every audit would report for good. It still runs, and must neither record nor start again.
   const late = await register(own.url, 'late', [{ jwk: signer.jwk }])
   expect(late).toMatchObject({ status: 503, json: { code: 'unavailable', kid: before } })
+  // That is nothing the database did, and batches are taken.
+  expect(await readiness(own)).toMatchObject({ status: 'ready', writable: true })
+  expect(await metric(own, 'killick_commit_failures_total')).toBe(0)
   await expect(testService({}, own)).rejects.toThrow(`registered for the source "killick" until ${PAST} only`)
 
   // The database's owner can add the key to the table, but no signature to the log.

@@ -69,7 +69,7 @@ test.skipIf(!browserAvailable())('nobody takes what has expired for what never w
   const told = await page.innerText('main')
   expect(told).toMatch(/First of these\s+20/)
   expect(told).not.toMatch(/Began/)
-  expect(told).toMatch(/whose targets were erased or have expired, are not found/)
+  expect(told).toMatch(/whose targets are sealed, were erased or have expired, are not found/)
 })
 
 test.skipIf(!browserAvailable())('a list that follows lacks nothing in its middle', { timeout: 90_000 }, async () => {

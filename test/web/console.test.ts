@@ -586,7 +586,8 @@ describe('the console', () => {
         ...{ url: service.url, logKey: service.vkey, source: 'stranger', key, spool: 'memory' },
       })
       const targets = [{ type: 'session', id: 'open' }]
-      const asked = await step('tools.call', { kind: 'intent', isOpen: true }, { targets })
+      const context = { type: 'sealed', id: 'AAAAAAAAAAAAAAAAAAAAAA', jwe: 'e30..AAAA.AAAA.AAAA' }
+      const asked = await step('tools.call', { kind: 'intent', isOpen: true }, { targets, context })
       const says = { actor: { type: 'agent', id: 'claude' }, targets, outcome: 'success' as const }
       const answered = { mcp: { kind: 'outcome', intent: asked.id } }
       await stranger.record({ action: 'mcp.tools.call.result', ...says, metadata: answered })
@@ -595,7 +596,7 @@ describe('the console', () => {
       await page.goto(`${service.url}/console/#/sessions/open`)
       await page.locator('text=Nothing recorded by billing-api says that it has ended').waitFor()
       expect(await page.locator('[aria-label="Steps recorded by billing-api"] tbody tr').innerText()).toMatch(
-        /no outcome found/,
+        /no outcome found 1 field sealed/,
       )
       await page.goto(`${service.url}/console/#/sessions/nobody`)
       await page.locator('text=No such session is found').waitFor()

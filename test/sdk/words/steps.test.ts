@@ -42,4 +42,10 @@ test('a sealed field is one that is not shown, and what it says is not told as s
   const open = { action: 'mcp.tools.call', metadata: { mcp: { kind: 'intent' } } }
   const call = { id: 'e', fields: { ...open, arguments: sealed, targets: [sealed] } }
   expect(JSON.stringify(tellStep(call))).not.toContain('jwe')
+  // Whose name is sealed has done the same, and what it was asked for without is not hidden.
+  const { actor, ...named } = { actor: sealed, action: 'mcp.tools.call', targets: [{ type: 'mcp-tool', id: 'pay' }] }
+  const intent = { id: 'e', fields: { ...named, actor, metadata: open.metadata } }
+  expect(readStep(intent)).toMatchObject({ role: 'intent', ending: 'none' })
+  expect(tellStep(intent)).toEqual(tellStep({ id: 'e', fields: { ...named, metadata: open.metadata } }))
+  expect(tellStep({ id: 'e', fields: { action: 'a.b', diagnosis: sealed } }).at(-1)).toBe('what is not shown')
 })

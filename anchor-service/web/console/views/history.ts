@@ -74,7 +74,7 @@ export async function thing([type = '', id = '']: readonly string[], search: URL
     h(
       'p',
       { class: 'note' },
-      'In the order of the recorders’ clocks, but never against the order of a stream. All of it is what the sources say; the proof of each step shows that they said it. That these are all its events is the service’s word; those that a retention policy has dropped, or whose targets were erased or have expired, are not found. The SHA-256 is over the bytes of these events, as killick history prints it.',
+      'In the order of the recorders’ clocks, but never against the order of a stream. All of it is what the sources say; the proof of each step shows that they said it. That these are all its events is the service’s word; those that a retention policy has dropped, or whose targets are sealed, were erased or have expired, are not found. The SHA-256 is over the bytes of these events, as killick history prints it.',
     ),
   )
 }

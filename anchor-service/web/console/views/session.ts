@@ -1,5 +1,5 @@
 /** A session: its steps in order, each with what came of it and its proof; played in its own time or faster. */
-import { endingInWords, readStep, SESSION_TARGET, type SessionStep, tellStep } from '@killick/sdk/words'
+import { endingInWords, readStep, SESSION_TARGET, type SessionStep, sealedIn, tellStep } from '@killick/sdk/words'
 import type { AnchorAnswer } from '../../../src/http/answers.ts'
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
@@ -59,7 +59,7 @@ export async function session([name = '']: readonly string[], signal: AbortSigna
     h(
       'p',
       { class: 'note' },
-      'That these are its events, and which of them are anchored, is the service’s word; those that a retention policy has dropped, or whose targets were erased or have expired, are not found. The proof of each can be checked, and killick replay --verify checks that nothing between them is missing.',
+      'That these are its events, and which of them are anchored, is the service’s word; those that a retention policy has dropped, or whose targets are sealed, were erased or have expired, are not found. The proof of each can be checked, and killick replay --verify checks that nothing between them is missing.',
     ),
   )
 }
@@ -193,18 +193,20 @@ const ENDINGS: { readonly [ending in SessionStep['ending']]: string } = {
 }
 
 function ending(
-  { missing = 0, erased = 0, expired = 0 }: ReadableEvent,
+  { missing = 0, erased = 0, expired = 0, fields }: ReadableEvent,
   step: SessionStep,
   ended: ReadonlySet<string>,
 ): Child {
-  if (step.opens !== null && !ended.has(step.opens)) return h('span', { class: 'bad note' }, 'no outcome found')
-  const words = endingInWords(step)
+  const isOpen = step.opens !== null && !ended.has(step.opens)
+  const words = isOpen ? 'no outcome found' : endingInWords(step)
+  const sealed = Object.entries(fields).filter(([name, value]) => sealedIn(name, value) !== null).length
   const lost = [
+    sealed > 0 && h('span', { class: 'note' }, ` ${plural(sealed, 'field')} sealed`),
     missing > 0 && h('span', { class: 'bad note' }, ` ${plural(missing, 'field')} lost`),
     erased > 0 && h('span', { class: 'note' }, ` ${plural(erased, 'field')} erased`),
     expired > 0 && h('span', { class: 'note' }, ` ${plural(expired, 'field')} expired`),
   ]
-  return h('span', {}, words !== '' && h('span', { class: ENDINGS[step.ending] }, words), ...lost)
+  return h('span', {}, words !== '' && h('span', { class: isOpen ? 'bad note' : ENDINGS[step.ending] }, words), ...lost)
 }
 
 /** Asks for the proof only when somebody wants to see it: a session may have thousands. */

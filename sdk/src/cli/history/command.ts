@@ -38,7 +38,7 @@ export const history: Command = {
     if (altered === 0 && !events.some((event) => mayBeAbout(event, target)))
       throw new KillickError(
         'bundle_empty',
-        `No event is found that names ${type} ${id}; those that were dropped, or whose targets were erased or have expired, never are`,
+        `No event is found that names ${type} ${id}; those that were dropped, or whose targets are sealed, were erased or have expired, never are`,
       )
     const told = historyOf(target, events, at)
     const earlier = since === undefined ? null : historyOf(target, events, since)

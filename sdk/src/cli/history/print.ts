@@ -64,7 +64,7 @@ export function* historyLines({ told, earlier, altered, verdict }: ToldHistory):
   if (unread > 0) yield paint('yellow', `${count(unread, 'event')} may hold changes that are not shown.`)
   if (verdict === null)
     yield own(
-      'That these are all events of it is the service’s word; those that a policy has dropped, or whose targets were erased or have expired, are not found.',
+      'That these are all events of it is the service’s word; those that a policy has dropped, or whose targets are sealed, were erased or have expired, are not found.',
     )
   else for (const line of [...genuineLines(verdict), ...completenessLines(verdict.completeness, verdict)]) yield line
   yield text`SHA-256 of its events: ${historyHash(steps)}`

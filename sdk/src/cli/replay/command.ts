@@ -89,7 +89,7 @@ function chosen(scan: Scan, session: string): StreamPart[] {
   if (!scan.isNamed)
     throw new KillickError(
       'session_unknown',
-      `No event is found that names a session ${session}; those that were dropped, or whose targets were erased or have expired, never are. killick search --action mcp.session.start lists the sessions of a recorder`,
+      `No event is found that names a session ${session}; those that were dropped, or whose targets are sealed, were erased or have expired, never are. killick search --action mcp.session.start lists the sessions of a recorder`,
       { session },
     )
   const sources = new Set(parts.map(({ source }) => source))

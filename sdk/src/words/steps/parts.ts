@@ -1,12 +1,12 @@
 /** Pieces of which steps are told. */
 import { isObject, type JsonValue } from '../../core/json.ts'
-import type { SessionEvent, SessionStep } from './step.ts'
+import { mayBeHidden, type OpenEvent, type SessionEvent, type SessionStep } from './step.ts'
 
 /** A line of our own words, as strings, and of what others wrote, which whoever shows it makes harmless. */
 export type ToldStep = readonly (string | { readonly said: string })[]
 
 /** Tells one kind of step. */
-export type Teller = (event: SessionEvent, step: SessionStep) => ToldStep
+export type Teller = (event: OpenEvent, step: SessionStep) => ToldStep
 
 /** Longest piece of somebody else's words in a line, in UTF-16 code units. */
 const MAX_SAID = 160
@@ -22,7 +22,7 @@ export const shown = (value: JsonValue): { said: string } =>
   said(typeof value === 'string' ? value : JSON.stringify(value))
 
 /** A field, or why it is not there: too large to be recorded, or not shown. Empty where there is none. */
-export function field(name: string, before: string, event: SessionEvent, { known }: SessionStep): ToldStep {
+export function field(name: string, before: string, event: OpenEvent, { known }: SessionStep): ToldStep {
   const value = event.fields[name]
   if (value !== undefined) return [before, shown(value)]
   const omitted = isObject(known.omitted) ? known.omitted[name] : undefined
@@ -31,7 +31,7 @@ export function field(name: string, before: string, event: SessionEvent, { known
     const size = typeof bytes === 'number' ? `${bytes.toLocaleString('en')} bytes` : 'what no event can hold'
     return [before, size, ...(typeof sha256 === 'string' ? [', SHA-256 ', said(sha256)] : [])]
   }
-  return (event.missing ?? 0) > 0 ? [before, 'what is not shown'] : []
+  return mayBeHidden(name, event) ? [before, 'what is not shown'] : []
 }
 
 /** The id of the first target of a type. */

@@ -63,16 +63,23 @@ export function sessionOf({ fields }: Pick<SessionEvent, 'fields'>): string | nu
 /** Kinds of recorders that give their events actions which do not begin with the kind. */
 const KINDS = ['http'] as const
 
-/** An event without its sealed fields: what they say is not shown. */
-export function withoutSealed({ fields, missing = 0, ...event }: SessionEvent): SessionEvent {
+/** An event without its sealed fields: what they say is not shown. Which they are is, so of no other one anything is missing. */
+export type OpenEvent = SessionEvent & { readonly sealed: ReadonlySet<string> }
+
+export function withoutSealed({ fields, ...event }: SessionEvent): OpenEvent {
   const all = Object.entries(fields)
-  const open = all.filter(([name, value]) => sealedIn(name, value) === null)
-  return { ...event, fields: Object.fromEntries(open), missing: missing + all.length - open.length }
+  const sealed = new Set(all.flatMap(([name, value]) => (sealedIn(name, value) === null ? [] : [name])))
+  return { ...event, fields: Object.fromEntries(all.filter(([name]) => !sealed.has(name))), sealed }
 }
+
+/** Whether a field may have been recorded that is not there. Metadata say of others that they were too large, and of an outcome that it is not known. */
+export const mayBeHidden = (name: string, { missing = 0, sealed }: OpenEvent): boolean =>
+  missing > 0 || sealed.has(name) || sealed.has('metadata')
 
 /** Reads an event as a step of its session. */
 export function readStep(event: SessionEvent): SessionStep {
-  const { fields, missing = 0 } = withoutSealed(event)
+  const open = withoutSealed(event)
+  const { fields } = open
   const action = textOf(fields.action)
   const metadata = objectOf(fields.metadata)
   const kind = [action?.split('.')[0] ?? '', ...KINDS].find((each) => isObject(metadata[each])) ?? null
@@ -85,7 +92,7 @@ export function readStep(event: SessionEvent): SessionStep {
   const isRequest = kind === 'http'
   return {
     ...{ action, role, kind: isCommand ? 'command' : kind, known },
-    ending: endingOf(textOf(fields.outcome), role, state, missing > 0),
+    ending: endingOf(textOf(fields.outcome), role, state, mayBeHidden('outcome', open)),
     state:
       state === null || SAYS_NOTHING.has(state) || !/^[a-z_]{1,40}$/.test(state) ? null : state.replaceAll('_', ' '),
     ms: typeof ms === 'number' ? ms : null,

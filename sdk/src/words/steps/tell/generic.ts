@@ -20,7 +20,7 @@ const OF_THE_PROTOCOL: ReadonlySet<string> = new Set([
 /** The action as it stands, what it is about, and the recorder's own fields. */
 export const tellAny: Teller = (event, step) => {
   const targets = targetsOf(event)
-  const own = Object.keys(event.fields).filter((name) => !OF_THE_PROTOCOL.has(name))
+  const own = [...Object.keys(event.fields), ...event.sealed].filter((name) => !OF_THE_PROTOCOL.has(name))
   return [
     step.action === null ? 'an action that is not shown' : said(step.action),
     ...targets.flatMap((target, i): ToldStep => [i === 0 ? ' ' : ', ', target]),

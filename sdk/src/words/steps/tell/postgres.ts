@@ -1,6 +1,7 @@
 /** What a database is asked. */
 import { isObject, type JsonObject, type JsonValue } from '../../../core/json.ts'
 import { member, said, shown, type Teller, type ToldStep, targetOf } from '../parts.ts'
+import { mayBeHidden } from '../step.ts'
 
 /** The statement; of one that is too long its beginning. */
 const statementOf: Teller = (event, { role, known: { function: oid } }) => {
@@ -11,7 +12,7 @@ const statementOf: Teller = (event, { role, known: { function: oid } }) => {
   if (typeof begin === 'string' && typeof bytes === 'number')
     return [...denied, 'a statement of ', `${bytes.toLocaleString('en')} bytes: `, said(begin)]
   if (oid !== undefined) return [...denied, 'calls the function ', shown(oid)]
-  return [...denied, (event.missing ?? 0) > 0 ? 'a statement that is not shown' : 'a statement without a text']
+  return [...denied, mayBeHidden('statement', event) ? 'a statement that is not shown' : 'a statement without a text']
 }
 
 /** What is not executed. */

@@ -141,6 +141,10 @@ const LINES = `
       and (setrole = 0 or setrole in (session_user::regrole, to_regrole('${LEDGER_ROLE}')))
       and split_part(setting, '=', 1) = any ('{search_path,role,session_authorization,session_replication_role,row_security,session_preload_libraries,local_preload_libraries}')
     union all
+    -- Whatever made it so, such as the server's own configuration, of which no catalogue tells.
+    select 'triggers do nothing: session_replication_role is ' || current_setting('session_replication_role')
+    where current_setting('session_replication_role') <> 'origin'
+    union all
     select format('event trigger %s, %s', evtname, evtevent) from pg_event_trigger where evtevent = 'login' and evtenabled <> 'D'
     union all
     -- Names that are looked for before any of the schema's own.

@@ -40,18 +40,18 @@ afterAll(async () => {
 })
 
 test('what nobody altered passes both audits', async () => {
-  for (const { audit, auditBeside, client } of [insider, tall]) {
+  for (const { audit, auditBeside, pool } of [insider, tall]) {
     expect([...(await audit(true, true)).internal]).toEqual([])
     expect([...(await auditBeside()).internal]).toEqual([])
-    expect((await checkSchema(client, true).finish()).faults).toEqual([])
+    expect((await checkSchema(pool, true).finish()).faults).toEqual([])
   }
 })
 
 test('an extension that has forms of indexes for types of no column passes', async () => {
-  const { client } = insider
+  const { client, pool } = insider
   await client.query('create extension btree_gist schema public')
   try {
-    expect((await checkSchema(client, true).finish()).faults).toEqual([])
+    expect((await checkSchema(pool, true).finish()).faults).toEqual([])
   } finally {
     await client.query('drop extension btree_gist')
   }
@@ -280,7 +280,7 @@ async function askedOfIndexes(): Promise<string[]> {
 
 // To look for each row by one that has no such order, or not all rows, would take all rows each time.
 test('an index that is not of this schema is left to the check that names it', async () => {
-  const { client } = insider
+  const { client, pool } = insider
   const own = await askedOfIndexes()
   try {
     await client.query(
@@ -289,7 +289,7 @@ test('an index that is not of this schema is left to the check that names it', a
        create index other_5 on batches (stream nulls first); create index other_6 on batches (stream collate "C")`,
     )
     expect(await askedOfIndexes()).toEqual(own)
-    expect((await checkSchema(client, true).finish()).faults.length).toBeGreaterThanOrEqual(6)
+    expect((await checkSchema(pool, true).finish()).faults.length).toBeGreaterThanOrEqual(6)
   } finally {
     await client.query('drop index other_1, other_2, other_3, other_4, other_5, other_6')
   }

@@ -37,7 +37,8 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
  * is no instance of it.
  */
 export function isBytes(value: unknown): value is Uint8Array {
-  return Object.prototype.toString.call(value) === '[object Uint8Array]'
+  // Anything may say that it is one, but nothing else is a view.
+  return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]'
 }
 
 /** Whether two arrays hold the same bytes. Not in constant time, so for public values only. */

@@ -209,6 +209,8 @@ test('a folder without the secret of its keys gets no other: who was erased woul
   await keys.erase([{ id: await keys.idOf(ADA), at: AT, event: null }])
   rmSync(join(folder, 'secret'))
   await expect(folderSubjectKeys(folder)).rejects.toThrow(isKillick('option_invalid'))
+  const alike = Object.assign(Array(32).fill(7), { [Symbol.toStringTag]: 'Uint8Array' }) as never
+  await expect(folderSubjectKeys(folder, { secret: alike })).rejects.toThrow(isKillick('option_invalid'))
   expect(globSync(`${folder}/secret`)).toEqual([])
   const restored = await folderSubjectKeys(folder, { secret: new Uint8Array(secret) })
   await expect(restored.toSeal(ADA)).rejects.toThrow(isKillick('subject_erased'))

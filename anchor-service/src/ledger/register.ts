@@ -37,6 +37,7 @@ export async function register(ledger: Ledger, change: RegistrationChange, actor
     await ledger.registry.catchUp(db)
     const before = ledger.registry.source(source)
     if (before === undefined && keys.length === 0) throw new Refusal('request_invalid', 'A new source needs a key.')
+    if (source === SYSTEM.source) checkLast([...(before?.keys ?? []), ...keys.map((key) => [key.kid, key] as const)])
     const known = before ?? DEFAULTS
     if (change.decoys && ledger.registry.enforcement.enforcedBy(source) !== null)
       throw new Refusal('request_invalid', `The source "${source}" is held to a catalogue, so it cannot have decoys.`)
@@ -71,5 +72,14 @@ function checkOwn(
     throw new Refusal(
       'request_invalid',
       'This key is in use. Start the service with another one before you end its time.',
+    )
+}
+
+/** Who may sign for the ledger only registrations say, and those the ledger signs: when its last key has ended, no other can come. */
+function checkLast(keys: Iterable<readonly [kid: string, key: { notAfter: number | null }]>): void {
+  if ([...new Map(keys).values()].every(({ notAfter }) => notAfter !== null))
+    throw new Refusal(
+      'request_invalid',
+      `One key of the source "${SYSTEM.source}" must have no end: once the last one has ended, the ledger records nothing any more, another key included.`,
     )
 }

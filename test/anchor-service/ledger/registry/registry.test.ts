@@ -242,10 +242,15 @@ test('the ledger’s own key changes only by a registration that the old key sig
   const next = await changed()
   expect((await register(next.url, 'billing', [{ jwk: signer.jwk }])).status).toBe(201)
   expect((await send(next)).status).toBe(201)
+  // Each ends the other's, at last: then no key could ever sign for another one.
+  expect((await register(own.url, 'killick', [{ jwk: newKey, notAfter: '2999-01-01T00:00:00Z' }])).status).toBe(201)
+  const last = await register(next.url, 'killick', [{ jwk: inUse, notAfter: PAST }])
+  expect(last.json).toMatchObject({ code: 'request_invalid', detail: expect.stringContaining('must have no end') })
+  expect((await register(own.url, 'killick', [{ jwk: newKey }])).status).toBe(201)
   expect((await register(next.url, 'killick', [{ jwk: inUse, notAfter: PAST }])).status).toBe(201)
   const [killick] = (await call(next.url, '/v1/sources?source=killick')).json.sources
   expect(killick).toMatchObject({
-    logIndex: 4,
+    logIndex: 6,
     keys: [
       { logIndex: 0, notAfter: PAST },
       { kid, logIndex: 1 },

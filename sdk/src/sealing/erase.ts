@@ -52,11 +52,11 @@ export async function eraseSubject(
     throw storeError(error)
   }
   const id = await keys.idOf(subject)
-  // A key that nobody can open now, as while a KMS is down, is destroyed all the same.
+  // A key that nobody can open now, as while a KMS is down, is destroyed all the same: what names the key speaks of one that is there.
   const found = await keys
     .find(id)
-    .catch((error: { code?: unknown }) =>
-      error?.code === 'subject_key_invalid' ? ('unopened' as const) : failed(error),
+    .catch((error: { code?: unknown; details?: { id?: unknown } } | null) =>
+      error?.code === 'subject_key_invalid' || error?.details?.id === id ? ('unopened' as const) : failed(error),
     )
   if (found === null)
     throw new SealingError('subject_unknown', `Nothing was sealed for this subject: there is no key ${id}`)

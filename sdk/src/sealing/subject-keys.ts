@@ -6,7 +6,7 @@
 import { hkdf } from '@noble/hashes/hkdf.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
-import { isBytes, toBase64url, utf8 } from '../core/bytes.ts'
+import { equalBytes, isBytes, toBase64url, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { checkField, type Party } from '../core/fields.ts'
 import { isSubjectKeyId } from '../core/sealed.ts'
@@ -130,16 +130,29 @@ export const erasedError = (mark: ErasedKey): SealingError =>
     },
   )
 
-/** Opens an envelope. @throws SealingError `subject_key_invalid` */
+/** How long an envelope may take for a key, in ms: one that never answers would hold up whoever reads, and whoever erases. */
+const ENVELOPE_MS = 10_000
+
+/** Opens an envelope. @throws SealingError `subject_key_invalid`, `keys_unreachable` if it does not answer; `details.id` names the key */
 export async function unwrapKey(envelope: Envelope, id: string, wrapped: string): Promise<SubjectKey> {
-  const key = await envelope.unwrap(wrapped, id).catch((error: unknown) => {
+  const asked = envelope.unwrap(wrapped, id).catch((error: unknown) => {
     throw keyError(id, (error as Error).message)
   })
-  return checkKey({ id, key })
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const why = `Subject key ${id}: its envelope gave no answer within ${ENVELOPE_MS} ms`
+    timer = setTimeout(() => reject(new SealingError('keys_unreachable', why, { id })), ENVELOPE_MS)
+  })
+  try {
+    return checkKey({ id, key: await Promise.race([asked, late]) })
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /**
- * Wraps a fresh key for a subject, and sees that it opens: what a store keeps stays for good, and nothing could ever be sealed for its subject.
+ * Wraps a fresh key for a subject, and sees that it opens, and as the same: what a store keeps stays for good. Else nothing could ever be sealed
+ * for its subject, or what was sealed could not be read, or be read by whoever knows what a broken envelope answers.
  * @param open as the store opens it
  * @throws SealingError `subject_key_invalid`
  */
@@ -151,7 +164,7 @@ export async function wrapKey(
 ): Promise<string> {
   const wrapped: unknown = await envelope.wrap(key, id)
   if (typeof wrapped !== 'string') throw keyError(id, 'its envelope gave no text to store')
-  await open(wrapped)
+  if (!equalBytes((await open(wrapped)).key, key)) throw keyError(id, 'its envelope gave another key back')
   return wrapped
 }
 

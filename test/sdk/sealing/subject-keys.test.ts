@@ -303,25 +303,45 @@ const inClear = {
   unwrap: async (wrapped: string) => new Uint8Array(Buffer.from(wrapped, 'hex')),
 }
 
-test('a key that its envelope does not open can be erased all the same', async () => {
+test('a key that its envelope does not open, or never, can be erased all the same', async () => {
   const { pool } = await inPostgres()
   const secret = randomBytes(32)
   const unwrap = async () => {
     throw new Error('the KMS is down')
+  }
+  const silent = () => {
+    atOnce(10_000)
+    return new Promise<never>(() => {})
   }
   const folder = tempDir()
   const opened = (envelope = inClear) => [
     postgresSubjectKeys(pool, { secret, envelope }),
     folderSubjectKeys(folder, { secret, envelope }),
   ]
-  for (const keys of await Promise.all(opened())) await keys.toSeal(ADA)
-  for (const keys of await Promise.all(opened({ ...inClear, unwrap }))) {
-    await expect(keys.toSeal(ADA)).rejects.toThrow(isKillick('subject_key_invalid'))
-    const record = async () => ({ id: 'e-1' }) as never
-    const mark = await eraseSubject({ record }, keys, ADA, { actor: BOB, reason: 'request' })
-    expect(await keys.find(mark.id)).toEqual(mark)
+  for (const [subject, code, envelope] of [
+    [ADA, 'subject_key_invalid', { ...inClear, unwrap }],
+    [BOB, 'keys_unreachable', { ...inClear, unwrap: silent }],
+  ] as const) {
+    for (const keys of await Promise.all(opened())) await keys.toSeal(subject)
+    for (const keys of await Promise.all(opened(envelope))) {
+      await expect(keys.toSeal(subject)).rejects.toThrow(isKillick(code))
+      await expect(keys.find(await keys.idOf(subject))).rejects.toThrow(isKillick(code))
+      const record = async () => ({ id: 'e-1' }) as never
+      const mark = await eraseSubject({ record }, keys, subject, { actor: BOB, reason: 'request' })
+      expect(await keys.find(mark.id)).toEqual(mark)
+    }
   }
 })
+
+/** The next timer of so many ms is due at once. */
+function atOnce(ms: number): void {
+  const set = globalThis.setTimeout
+  const timers = vi.spyOn(globalThis, 'setTimeout').mockImplementation(((work: () => void, after?: number) => {
+    if (after !== ms) return set(work, after)
+    timers.mockRestore()
+    return set(work)
+  }) as typeof setTimeout)
+}
 
 test('what an envelope cannot open again is never stored: its subject gets a key once it can', async () => {
   const { pool } = await inPostgres()
@@ -330,10 +350,16 @@ test('what an envelope cannot open again is never stored: its subject gets a key
   const bytes = async (key: Uint8Array) => key as never
   const folder = tempDir()
   const secret = randomBytes(32)
-  for (const wrong of [bytes, async () => 'no such text', async () => undefined as never])
+  const zeros = async () => new Uint8Array(32)
+  for (const wrong of [
+    ...[bytes, async () => 'no such text', async () => undefined as never].map((wrap) => ({ wrap, unwrap })),
+    // It opens, and as another key than it was made of.
+    { wrap, unwrap: zeros },
+    { wrap, unwrap: async () => new Uint8Array(randomBytes(32)) },
+  ])
     for (const keys of [
-      postgresSubjectKeys(pool, { secret, envelope: { wrap: wrong, unwrap } }),
-      await folderSubjectKeys(folder, { secret, envelope: { wrap: wrong, unwrap } }),
+      postgresSubjectKeys(pool, { secret, envelope: wrong }),
+      await folderSubjectKeys(folder, { secret, envelope: wrong }),
     ])
       await expect(keys.toSeal(ADA)).rejects.toThrow(isKillick('subject_key_invalid'))
   for (const keys of [

@@ -96,36 +96,26 @@ function formFault(note: string): string | null {
   }
 }
 
+type Side = { readonly place: string; readonly shown: Shown; readonly view: LogView; readonly isRefused: boolean }
+
 async function hold(a: Found, b: Found, vkey: string, services: readonly string[]): Promise<Result> {
-  const views: { place: string; shown: Shown; view: LogView }[][] = [[], []]
-  for (const [i, { place, shown }] of [a, b].entries())
+  const views: Side[][] = [[], []]
+  for (const [i, { place, shown, refused }] of [a, b].entries())
     for (const one of shown) {
       const fault = formFault(one.note)
       if (fault !== null) return { outcome: 'malformed', detail: `${place}: ${fault}`, sides: [], fork: null }
       try {
-        views[i]!.push({ place, shown: one, view: openShown(one, vkey) })
+        views[i]!.push({ place, shown: one, view: openShown(one, vkey), isRefused: one === refused })
       } catch (error) {
         if (!(error instanceof KillickError)) throw error
         return { outcome: 'foreign', detail: `${place}: ${error.message}`, sides: [], fork: null }
       }
     }
   // The largest, which is not the last where a service answered with an older note than before.
-  const [left, right] = views.map((side) =>
-    side.reduce((most, one) => (one.view.checkpoint.size >= most.view.checkpoint.size ? one : most)),
-  ) as [(typeof views)[0][0], (typeof views)[0][0]]
-  const sides = [left, right].map(
-    ({ place, view }) => `${place}: ${view.checkpoint.origin}, ${view.checkpoint.size.toLocaleString('en')} entries`,
-  )
-  const evidence = (
-    reason: Fork['reason'],
-    one: Shown,
-    two: Shown,
-    asked: string | null,
-    answer: string | null,
-  ): Fork => ({
-    ...{ reason, found: new Date().toISOString(), url: services[0] ?? '', logKey: vkey },
-    ...{ known: one, other: two, asked, answer },
-  })
+  const largest = (side: readonly Side[]): Side =>
+    side.reduce((most, one) => (one.view.checkpoint.size >= most.view.checkpoint.size ? one : most))
+  const [left, right] = views.map(largest) as [Side, Side]
+  const sides = [left, right].map(inWords)
   // Older receipts show roots of smaller sizes, so two spools can contradict each other even if their newest notes do not; and a recorder
   // that has found a fork has kept both histories.
   const roots = new Map<number, { root: Hash; shown: Shown }>()
@@ -135,23 +125,51 @@ async function hold(a: Found, b: Found, vkey: string, services: readonly string[
       if (before === undefined) roots.set(size, { root, shown })
       else if (!equalBytes(before.root, root)) {
         const detail = `the log of ${size} entries has two roots, both signed`
-        return { outcome: 'forked', detail, sides, fork: evidence('roots', before.shown, shown, null, null) }
+        const reason = { reason: 'roots', asked: null, answer: null } as const
+        return { outcome: 'forked', detail, sides, fork: evidence(reason, before.shown, shown, vkey, services) }
       }
     }
-  const [from, to] = [left, right].map(({ view }) => view.checkpoint.size).sort((x, y) => x - y) as [number, number]
-  if (from === to) return { outcome: 'equal', detail: 'same size, same root', sides, fork: null }
+  const newest = largest([left, right])
+  // What a recorder took extends what it had taken before; what it took and what it refused nobody has held against each other, so both count.
+  const others = views
+    .flatMap((side) => [largest(side.filter((one) => !one.isRefused)), ...side.filter((one) => one.isRefused)])
+    .filter((one) => one !== left && one !== right)
+  const found: Result[] = [{ ...(await lead(left, right, vkey, services)), sides }]
+  for (const one of others) {
+    const told = await lead(one, newest, vkey, services)
+    const detail = `what the recorder of ${one.place} ${one.isRefused ? 'refused' : 'took'}: ${told.detail}`
+    found.push({ ...told, detail, sides: told.outcome === 'forked' ? [one, newest].map(inWords) : sides })
+  }
+  const worst = (['forked', 'undecided'] as const).map((word) => found.find(({ outcome }) => outcome === word))
+  return worst.find((each) => each !== undefined) ?? found[0]!
+}
+
+const inWords = ({ place, view, isRefused }: Side): string =>
+  `${place}${isRefused ? ', refused' : ''}: ${view.checkpoint.origin}, ${view.checkpoint.size.toLocaleString('en')} entries`
+
+const evidence = (
+  why: Pick<Fork, 'reason' | 'asked' | 'answer'>,
+  known: Shown,
+  other: Shown,
+  logKey: string,
+  services: readonly string[],
+): Fork => ({ ...why, found: new Date().toISOString(), url: services[0] ?? '', logKey, known, other })
+
+/** Whether the larger of two logs, of which no root is known to differ, extends the smaller. */
+async function lead(a: Side, b: Side, vkey: string, services: readonly string[]): Promise<Omit<Result, 'sides'>> {
+  const [from, to] = [a, b].map(({ view }) => view.checkpoint.size).sort((x, y) => x - y) as [number, number]
+  if (from === to) return { outcome: 'equal', detail: 'same size, same root', fork: null }
   const asked = `/v1/consistency?from=${from}&to=${to}`
   let wrong: { service: string; answer: string } | null = null
   const silent: string[] = []
   for (const service of services) {
     try {
       const answer = await ask(service, asked)
-      const holds = extendsBy(left.view, right.view, pathIn(answer))
+      const holds = extendsBy(a.view, b.view, pathIn(answer))
       if (holds)
         return {
           outcome: 'consistent',
           detail: `${service} proves that the log of ${to} extends that of ${from}`,
-          sides,
           fork: null,
         }
       if (holds === null) silent.push(`${service} answers ${asked} with something else`)
@@ -162,12 +180,16 @@ async function hold(a: Found, b: Found, vkey: string, services: readonly string[
     }
   }
   if (wrong) {
-    const detail = `the proof of ${wrong.service} does not lead from the log of ${from} entries to that of ${to}`
-    const fork = { ...evidence('consistency', left.shown, right.shown, asked, wrong.answer), url: wrong.service }
-    return { outcome: 'forked', detail, sides, fork }
+    const { service, answer } = wrong
+    const detail = `the proof of ${service} does not lead from the log of ${from} entries to that of ${to}`
+    return {
+      outcome: 'forked',
+      detail,
+      fork: evidence({ reason: 'consistency', asked, answer }, a.shown, b.shown, vkey, [service]),
+    }
   }
   const why = silent[0] ?? 'two sizes alone contradict nothing; --url names the service to ask'
-  return { outcome: 'undecided', detail: why, sides, fork: null }
+  return { outcome: 'undecided', detail: why, fork: null }
 }
 
 function writeEvidence(file: string, fork: Fork): void {

@@ -15,6 +15,8 @@ export type Found = {
   readonly place: string
   /** Oldest first; at least one. */
   readonly shown: readonly Shown[]
+  /** Of these, what a recorder did not take: nobody has held it against the others. */
+  readonly refused?: Shown
   /** The log's key as the recorder has it, if the place is a spool. */
   readonly logKey: string | null
   /** Base URL, if the place is a service. */
@@ -52,7 +54,8 @@ export async function findShown(place: string): Promise<Found> {
     const evidence = findEvidence(place)
     const slip = evidence === null ? null : otherIn(evidence)
     if (slip !== null) shown.push(slip)
-    return { place, shown, logKey: readText(join(place, KEY_FILE)).trim(), service: null }
+    const logKey = readText(join(place, KEY_FILE)).trim()
+    return { place, shown, ...(slip !== null && { refused: slip }), logKey, service: null }
   }
   const text = readText(place)
   const isReceipts = text.trimStart().startsWith('{')

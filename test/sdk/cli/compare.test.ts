@@ -104,6 +104,40 @@ test('what is no note, or not signed by the log', async () => {
   expect(await compare(note, log.url, '--log-key', 'x')).toMatchObject({ code: 2 })
 })
 
+/** What a recorder took and what it refused need have no size in common with each other, or with others: both are held against them. */
+async function keepsBoth(file: string, note: string): Promise<void> {
+  const whole = readFileSync(file, 'utf8')
+  const fork = JSON.parse(whole)
+  const own = log.leaves
+  const slip = (leaves: Uint8Array[]) => {
+    const other = { note: log.note(leaves), receipt: null }
+    writeFileSync(
+      file,
+      JSON.stringify({ ...fork, reason: 'lost', known: { note: log.note(own), receipt: null }, other }),
+    )
+    writeFileSync(join(spools[0]!, 'checkpoint'), log.note(own))
+  }
+  slip(log.leaves.slice(0, 4))
+  expect(await compare(spools[0]!, log.url)).toMatchObject({ code: 0, out: expect.stringMatching(/^EQUAL/) })
+  expect(await compare(spools[0]!, note)).toMatchObject({ code: 3, out: expect.stringMatching(/^UNDECIDED: what the/) })
+  slip([...log.leaves.slice(0, 3), leafHash(Buffer.from('another'))])
+  expect(await compare(spools[0]!, log.url)).toMatchObject({
+    code: 1,
+    out: expect.stringMatching(
+      /^FORKED: .+ does not lead from the log of 4 entries to that of 5\n.+, refused: log\.test, 4 /,
+    ),
+  })
+  // A service that goes on with the other history finds only what was refused in order.
+  log.leaves = Array.from({ length: 8 }, (_, i) => leafHash(Buffer.from(`${i}`)))
+  slip(log.leaves.slice(0, 6))
+  expect(await compare(log.url, spools[0]!)).toMatchObject({
+    code: 1,
+    out: expect.stringMatching(/^FORKED: what the recorder of .+ took: .+ from the log of 5 entries to that of 8\n/),
+  })
+  log.leaves = own
+  writeFileSync(file, whole)
+}
+
 let log: TestLog
 let spools: string[]
 
@@ -168,6 +202,7 @@ test('a recorder’s evidence is judged; a tampered file is evidence of nothing,
   const note = join(tempDir(), 'note')
   writeFileSync(note, log.note())
   expect(await compare(note, spools[0]!)).toMatchObject(kept)
+  await keepsBoth(file, note)
   const judge = (path: string) => killick(['verify', path, '--log-key', log.vkey])
   expect(await judge(file)).toMatchObject({ code: 1 })
 

@@ -3,12 +3,14 @@ import { droppedLeaves, parseBatchHeader } from '../core/batch.ts'
 import { utf8 } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
+import { parseEvent } from '../core/event.ts'
 import { leafHash } from '../core/hash.ts'
 import { treeRoot } from '../core/merkle.ts'
 import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { ErasedLines } from './erased-lines.ts'
 import { subtreesOf } from './growing-tree.ts'
+import { registrationIn } from './keys.ts'
 import type { LedgerReader } from './ledger-reader.ts'
 import { printLine } from './lines.ts'
 import type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
@@ -69,7 +71,7 @@ export async function planBundle(
   const checkpoint = await reader.checkpoint()
   const size = Number(parseCheckpoint(checkpoint).size)
   const { scope, segments, sources, ends = [] } = await planScope(reader, request, anchors, size)
-  const registered = await registrationsOf(reader, sources, size)
+  const registered = await registrationsOf(reader, await alsoRegistered(reader, sources, segments, size), size)
   // All of a source that is misspelt would be nothing, and complete.
   if (request.kind === 'source' && !registered.sources.has(request.source))
     throw new KillickError('bundle_empty', `The ledger has registered no source ${request.source}`)
@@ -167,6 +169,33 @@ const byLog = (anchors: readonly BundleAnchor[]): BundleAnchor[][] => [
 ]
 
 const firstOfEach = (anchors: readonly BundleAnchor[]): BundleAnchor[] => byLog(anchors).map(([first]) => first!)
+
+/**
+ * These sources, and those that a carried change is of: a registration counts only behind the ones before it, which may lie before what
+ * was asked for.
+ */
+async function alsoRegistered(
+  reader: LedgerReader,
+  sources: readonly string[],
+  segments: readonly Segment[],
+  size: number,
+): Promise<string[]> {
+  const all = new Set(sources)
+  if (!all.has(SYSTEM.source)) return [...all]
+  const isCarried = (at: number) =>
+    segments.some(
+      ({ first, end, wants }) => at >= first && at < end && wants(SYSTEM.source, SYSTEM.stream, at) !== 'none',
+    )
+  for await (const { logIndex, stream } of reader.search({ source: SYSTEM.source, action: 'source.change' })) {
+    if (logIndex >= size || stream !== SYSTEM.stream || !isCarried(logIndex)) continue
+    for await (const { tokens } of reader.batches(logIndex, 1)) {
+      const registration = registrationIn(parseEvent(tokens[0]!))
+      // What cannot be read, a reader of the bundle is told of.
+      if (registration !== null && registration !== 'fault') all.add(registration.source)
+    }
+  }
+  return [...all]
+}
 
 /** Log entries that register the ledger itself and these sources, and which of these they register. */
 async function registrationsOf(

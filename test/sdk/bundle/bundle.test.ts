@@ -334,6 +334,10 @@ describe('killick bundle', () => {
     expect((await bundle('own.bundle', '--source', 'killick', '--stream', 'system')).code).toBe(0)
     const own = await verified(readFileSync(file('own.bundle')))
     expect([own.outcome, own.completeness.verdict, own.completeness.gaps]).toEqual(['verified', 'complete', []])
+    // A part of it, with changes of a source whose registration lies before: it comes along, and those of others do not.
+    expect((await bundle('changes.bundle', '--source', 'killick', '--action', 'source.change')).code).toBe(0)
+    const changes = await verified(readFileSync(file('changes.bundle')))
+    expect([changes.outcome, changes.faults, changes.registrations]).toEqual(['verified', [], 4])
     // Its keys are the log's word, whoever else's are pinned.
     const told = await killick(['verify', file('own.bundle'), ...pins])
     expect(told.out).toMatch(/^ +the keys of the sources +on .+’s word$/m)

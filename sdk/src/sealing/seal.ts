@@ -8,7 +8,7 @@ import { knownOptions } from '../core/options.ts'
 import { isSealedForm, MAX_JWE, type SealedValue, sealedField, sealedIn } from '../core/sealed.ts'
 import { SealingError } from './errors.ts'
 import { encrypt } from './jwe.ts'
-import { checkKey, checkSubject, KEY_BYTES, type SubjectKeys, storeError } from './subject-keys.ts'
+import { checkKey, checkSubject, KEY_BYTES, type SubjectKeys, storeError, within } from './subject-keys.ts'
 
 /** Options of `sealing`. */
 export type SealingOptions = {
@@ -68,16 +68,10 @@ export function sealing(keys: SubjectKeys, options: SealingOptions = {}): Sealer
 
 const keyWithin = async (ms: number, keys: SubjectKeys, subject: unknown) => {
   const whose = checkSubject(subject)
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
-  })
   try {
-    return checkKey(await Promise.race([keys.toSeal(whose), late]))
+    return checkKey(await within(ms, keys.toSeal(whose), () => new Error(`no answer within ${ms} ms`)))
   } catch (error) {
     throw storeError(error)
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -138,13 +138,21 @@ export async function unwrapKey(envelope: Envelope, id: string, wrapped: string)
   const asked = envelope.unwrap(wrapped, id).catch((error: unknown) => {
     throw keyError(id, (error as Error).message)
   })
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
+  const late = () => {
     const why = `Subject key ${id}: its envelope gave no answer within ${ENVELOPE_MS} ms`
-    timer = setTimeout(() => reject(new SealingError('keys_unreachable', why, { id })), ENVELOPE_MS)
+    return new SealingError('keys_unreachable', why, { id })
+  }
+  return checkKey({ id, key: await within(ENVELOPE_MS, asked, late) })
+}
+
+/** What is asked for, or what is to be said when it has not come after so many ms. */
+export async function within<T>(ms: number, asked: Promise<T>, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const end = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), ms)
   })
   try {
-    return checkKey({ id, key: await Promise.race([asked, late]) })
+    return await Promise.race([asked, end])
   } finally {
     clearTimeout(timer)
   }

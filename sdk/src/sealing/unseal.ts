@@ -5,7 +5,7 @@ import { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH, parseJson } 
 import { isSealedForm, type SealedValue, sealedIn } from '../core/sealed.ts'
 import { decrypt } from './jwe.ts'
 import { valueKey } from './seal.ts'
-import { checkKey, isErased, type KeyHolding, type SubjectKeys, storeError } from './subject-keys.ts'
+import { checkKey, isErased, type KeyHolding, type SubjectKeys, storeError, within } from './subject-keys.ts'
 
 /**
  * What became of a sealed field. `open`: it was read. `erased`: its key was destroyed, so nobody can read it. `sealed`: the store does not
@@ -14,6 +14,9 @@ import { checkKey, isErased, type KeyHolding, type SubjectKeys, storeError } fro
 export type FieldReading =
   | { readonly state: 'open' | 'sealed' | 'damaged'; readonly keyId: string }
   | { readonly state: 'erased'; readonly keyId: string; readonly at: string }
+
+/** How long a store may take for a key, in ms: longer than an envelope may, of which more can be said. */
+const STORE_MS = 15_000
 
 /** An event's fields as far as they can be read. */
 export type UnsealedEvent = {
@@ -43,7 +46,8 @@ export async function unsealEvent(
   const find = (id: string): Promise<KeyHolding> => {
     if (keys === null) return Promise.resolve(null)
     // A store of somebody's own may answer at once, throw, or have undefined for what it does not know.
-    const known = found.get(id) ?? (async () => (await keys.find(id)) ?? null)()
+    const ask = async () => (await keys.find(id)) ?? null
+    const known = found.get(id) ?? within(STORE_MS, ask(), () => new Error(`no answer within ${STORE_MS} ms`))
     found.set(id, known)
     return known
   }

@@ -12,7 +12,7 @@ import {
   unsealEvent,
 } from '@killick/sdk/sealing'
 import { openTestLog, type TestEvent } from '@killick/sdk/testing'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { sealedNames } from '../../../sdk/src/client/sealer.ts'
 import { tempDir } from '../client/support.ts'
 
@@ -69,6 +69,11 @@ test('sealed fields are not in the event’s bytes, and who has the key reads th
     state: 'sealed',
     keyId: id,
   })
+  // A store of somebody's own may never answer; its time is up at once here.
+  const timers = vi.spyOn(globalThis, 'setTimeout').mockImplementationOnce((work) => setImmediate(work) as never)
+  onTestFinished(() => timers.mockRestore())
+  const silent = unsealEvent({ id: first!.id, fields: fieldsOf(first!) }, { find: () => new Promise(() => {}) })
+  await expect(silent).rejects.toThrow(isKillick('keys_unreachable'))
   // Lengths of what is sealed say little: short names are alike.
   await log.record({ ...VIEW, actor: { ...ADA, name: 'A' } })
   const lengths = log.events().map((event) => (fieldsOf(event).actor as { jwe: string }).jwe.length)

@@ -7,7 +7,7 @@ import { type Command, EXIT, integer, MAX_TIMER_S, readArgs, required, UsageErro
 import { readLines } from './input.ts'
 import { readLogKey } from './pins.ts'
 import { RECORD } from './table/recording.ts'
-import { count, err, out, progress } from './terminal.ts'
+import { count, err, out, progress, waitInSpool } from './terminal.ts'
 
 // record() calls under way: enough to share syncs, few enough to stop soon after a faulty line.
 const IN_FLIGHT = 512
@@ -133,6 +133,6 @@ function tally(start: AuditLogStatus, end: AuditLogStatus): string {
   const accepted = end.accepted - start.accepted
   const old = Math.min(accepted, start.pending)
   const earlier = old > 0 ? `, and ${count(old, 'event')} that waited from before` : ''
-  const left = end.pending > 0 ? `; ${count(end.pending, 'event')} wait in the spool` : ''
+  const left = end.pending > 0 ? `; ${waitInSpool(end.pending)}` : ''
   return `${count(recorded, 'event')} recorded in stream ${end.stream}; the log has accepted ${(accepted - old).toLocaleString('en')} of them${earlier}${left}`
 }

@@ -115,3 +115,5 @@ export function progress(words: () => Printed): { step: () => void; done: () => 
 }
 
 export const count = (n: number, noun: string): string => `${n.toLocaleString('en')} ${noun}${n === 1 ? '' : 's'}`
+
+export const waitInSpool = (n: number): string => `${count(n, 'event')} ${n === 1 ? 'waits' : 'wait'} in the spool`

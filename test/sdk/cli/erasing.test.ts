@@ -149,7 +149,7 @@ test('what a hold covers is not erased until it is lifted', async () => {
   expect(placed).toMatchObject({ code: 0, err: expect.stringMatching(/covers target o-7\.\n$/) })
   const id = placed.out.trim()
   expect(rows((await run(['holds'])).out)).toMatchObject([{ id, state: 'standing', covers: { target: 'o-7' } }])
-  expect((await run([...ORDER, '--dry-run'])).err).toBe(`Held are 1 event, by ${id}: the order would be refused.\n`)
+  expect((await run([...ORDER, '--dry-run'])).err).toBe(`1 event is held, by ${id}: the order would be refused.\n`)
   expect(await run([...ORDER])).toMatchObject({ code: 2, err: expect.stringMatching(/erasure_held/) })
   expect(await run(['holds', '--lift', id, '--reason', 'settled'])).toMatchObject({ code: 0, out: `${id}\n` })
   expect((await run(['holds'], { isTerminal: true })).out).toMatch(/ target o-7 +lifted\n$/)

@@ -115,7 +115,9 @@ function tellDryRun(found: JsonObject): void {
   out(`${count(events, 'event')} would lose ${count(fields, 'field')}.${more} Nothing was changed.`)
   const [held, unreadable] = [numberOf(found, 'held'), numberOf(found, 'unreadable')]
   if (held > 0)
-    err(`Held are ${count(held, 'event')}, by ${textsOf(found, 'holds').join(', ')}: the order would be refused.`)
+    err(
+      `${count(held, 'event')} ${held === 1 ? 'is' : 'are'} held, by ${textsOf(found, 'holds').join(', ')}: the order would be refused.`,
+    )
   if (unreadable > 0) err(`${count(unreadable, 'event')} cannot be read: the order would be refused.`)
 }
 

@@ -70,7 +70,10 @@ function reported(screen: Screen, played: Played, isStopped: boolean): number {
   if (!isStopped) screen.check()
   err(played.report(isStopped))
   for (const fault of screen.faults) err(paint('red', fault, process.stderr))
-  if (screen.absent > 0) err(`${count(screen.absent, 'chunk')} were not played: the events hold their hashes alone.`)
+  if (screen.absent > 0)
+    err(
+      `${count(screen.absent, 'chunk')} ${screen.absent === 1 ? 'was' : 'were'} not played: the events hold their hashes alone.`,
+    )
   err(`${count(screen.chunks, 'chunk')} of what the terminal showed played, each as its hash says.`)
   if (isStopped) return EXIT.interrupted
   return screen.faults.length + screen.absent > 0 ? EXIT.failed : played.exit

@@ -190,7 +190,7 @@ export class Played {
     ].map((words) => paint('yellow', words))
     if (unseen > 0)
       return [
-        `Between them lie ${count(unseen, 'place')} of the stream that were not looked at; --verify looks whether each is there, and whose.`,
+        `Between them ${unseen === 1 ? 'lies' : 'lie'} ${count(unseen, 'place')} of the stream that ${unseen === 1 ? 'was' : 'were'} not looked at; --verify looks whether each is there, and whose.`,
       ]
     // Of an altered event nobody knows the hash.
     if (this.#tally.altered + dropped > 0) return untold

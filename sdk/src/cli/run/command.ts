@@ -11,7 +11,7 @@ import { type Args, type Command, integer, MAX_TIMER_S, readArgs, required, Usag
 import { isSystemError, reasonOf } from '../input.ts'
 import { readLogKey } from '../pins.ts'
 import { RUN } from '../table/running.ts'
-import { count, err } from '../terminal.ts'
+import { err, waitInSpool } from '../terminal.ts'
 import { sshCommand } from './circumstances.ts'
 import { type CommandIdentity, chunkEvent, endEvent, runEvent, SESSION_OUTPUT } from './events.ts'
 import { type CommandStream, type Ended, execute, exitCodeOf, type Job, STREAMS } from './execute.ts'
@@ -252,4 +252,4 @@ async function recordEnd(
 }
 
 const summary = ({ status }: AuditLog, pending: number): string =>
-  `recorded in stream ${status.stream}; ${pending === 0 ? 'the log has accepted everything in it' : `${count(pending, 'event')} wait in the spool`}`
+  `recorded in stream ${status.stream}; ${pending === 0 ? 'the log has accepted everything in it' : waitInSpool(pending)}`

@@ -1,6 +1,6 @@
 // The packed SDK where applications run: in runtimes that are not this one, and inside bundles. Each records against a real service.
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -100,6 +100,20 @@ describe('runtimes', { timeout: 120_000 }, () => {
     },
   )
 
+  test.for(['deno', 'bun'] as const)(
+    'on %s nobody else may write to the .gitignore of init',
+    async (name, { skip }) => {
+      const path = found(name, skip)
+      const folder = await mkdtemp(join(project, 'ignoring-'))
+      await writeFile(join(project, 'ignoring.js'), IGNORING)
+      await run(path, [...(name === 'deno' ? ['run', '--allow-all'] : []), 'ignoring.js', folder], {
+        cwd: project,
+        env: ENV,
+      })
+      expect((await stat(join(folder, '.gitignore'))).mode & 0o002).toBe(0)
+    },
+  )
+
   test.for(['deno', 'bun'] as const)('on %s killick run refuses, and runs nothing', async (name, { skip }) => {
     const args = ['node_modules/@killick/sdk/src/killick.js', 'run', '--', 'echo', 'ran']
     const options = { cwd: project, env: ENV, timeout: 20_000, killSignal: 'SIGKILL' } as const
@@ -130,6 +144,12 @@ console.log(await thread.ask(6))
 await thread.end()
 `
 const ANSWERING = 'answerQuestions(async (n) => ({ answer: n * 7 }), async () => {})'
+
+const IGNORING = `
+import { ignoreFiles } from './node_modules/@killick/sdk/src/cli/init-files.js'
+const folder = process.argv.at(-1)
+ignoreFiles(folder, [folder + '/app.key.json'])
+`
 
 /** What a test of an application does with jest's expect, which is given as an argument. */
 const JEST = `

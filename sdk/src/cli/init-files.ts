@@ -1,6 +1,6 @@
 // The files that `killick init` leaves in a project.
 import { createHash } from 'node:crypto'
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, isAbsolute, join, relative } from 'node:path'
 import type { FirstUse } from '../config/config.ts'
 import { CONFIG_FILE, loadConfig } from '../config/config.ts'
@@ -87,7 +87,9 @@ function addLines(file: string, lines: readonly string[]): string[] {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
   const known = new Set(text.split(/\r?\n/).map((line) => line.trim()))
   const added = lines.filter((line) => !known.has(line))
-  if (added.length > 0) appendFileSync(file, `${text === '' || text.endsWith('\n') ? '' : '\n'}${added.join('\n')}\n`)
+  // Deno's appendFileSync lets everybody write to the file, whatever the umask, also to one that was there.
+  if (added.length > 0)
+    writeFileSync(file, `${text === '' || text.endsWith('\n') ? '' : '\n'}${added.join('\n')}\n`, { flag: 'a' })
   return added
 }
 

@@ -346,12 +346,14 @@ class Run {
       return EXIT.undecided
     }
     dropState(this.#folder)
+    // Under Yarn's Plug'n'Play nothing is where Node and npx look for it: npx would fetch whatever is called killick.
+    const [node, npx] = process.versions.pnp === undefined ? ['node', 'npx'] : ['yarn node', 'yarn']
     say(
       lines([
         ...(isInstalled(this.#folder) ? [] : ['First       npm install @killick/sdk']),
-        text`Next        node ${EXAMPLE_FILE}, which records another`,
-        text`Check it    npx killick verify ${PROOF_FILE}`,
-        text`Search      npx killick search --token-file <file>`,
+        text`Next        ${node} ${EXAMPLE_FILE}, which records another`,
+        text`Check it    ${npx} killick verify ${PROOF_FILE}`,
+        text`Search      ${npx} killick search --token-file <file>`,
       ]),
     )
     return { verified: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[verdict.outcome]

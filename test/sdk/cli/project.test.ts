@@ -121,8 +121,12 @@ describe('killick init', () => {
     const kept = [file('killick.json'), file(`${source}.key.json`), file('audit-example.mjs')].map((name) =>
       readFileSync(name, 'utf8'),
     )
+    // What is to be done next is told as Yarn's Plug'n'Play needs it, which says so in this way: without, npx fetches a stranger's killick.
+    process.versions.pnp = '3'
     const told = await killick(['init', '--again', '--token-file', token, '--yes'], { cwd })
+    delete process.versions.pnp
     expect(told).toMatchObject({ code: 0, err: expect.stringContaining(`The key is registered for ${source}`) })
+    expect(told.err).toMatch(/ yarn node audit-example.mjs,.* yarn killick verify .* yarn killick search /s)
     expect(
       [file('killick.json'), file(`${source}.key.json`), file('audit-example.mjs')].map((name) =>
         readFileSync(name, 'utf8'),

@@ -83,6 +83,17 @@ describe.skipIf(!browserAvailable())('the console says what is wrong', () => {
     }
     await page.goto(service.url)
     await page.locator('[data-tone]:not([data-tone=bad])').waitFor()
+    // Nothing has changed since yesterday: that was yesterday.
+    const answer = JSON.parse(await (await fetch(service.url, { headers: { accept: 'application/json' } })).text())
+    const log = { ...answer.log, upTo: '2026-03-01T12:00:00.000Z', rest: 'entries', open: 3 }
+    const body = JSON.stringify({ ...answer, log })
+    await page.clock.setSystemTime(log.upTo)
+    await page.route(service.url, (route) => route.fulfill({ contentType: 'application/json', body }))
+    await page.clock.runFor(10_000)
+    await page.locator('h2:has-text("up to 12:00:00 UTC")').waitFor()
+    await page.clock.fastForward(86_400_000)
+    await page.locator('h2:has-text("up to 2026-03-01 12:00:00 UTC")').waitFor()
+    await page.unrouteAll()
     await page.route(service.url, () => {})
     await page.clock.runFor(20_000)
     await page.locator('[data-tone=bad]:has-text("The service does not answer")').waitFor()

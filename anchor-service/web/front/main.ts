@@ -85,10 +85,11 @@ async function look(): Promise<void> {
     const answer = await fetch('/', { headers: { accept: 'application/json' }, signal: asking.signal })
     if (!answer.ok) throw new Error(`answered ${answer.status}`)
     const text = await answer.text()
-    // Drawn anew only when something has changed, so that nobody loses their place.
-    if (text === drawn) return
+    // Drawn anew only when something has changed, so that nobody loses their place; a time of today is one of yesterday at midnight.
+    const now = new Date().toISOString().slice(0, 10) + text
+    if (now === drawn) return
     draw(JSON.parse(text) as FrontAnswer)
-    drawn = text
+    drawn = now
   } catch {
     // What something else answers in its place says as little as no answer: what stood here would be old.
     drawn = ''

@@ -33,6 +33,11 @@ export async function shares(): Promise<HTMLElement> {
   )
 }
 
+/** A button that cannot be pressed, or is gone, loses the place of whoever pressed it; one who has gone on stays there. */
+function giveBack(to: HTMLElement): void {
+  if (document.activeElement === document.body) to.focus({ preventScroll: true })
+}
+
 function line(share: ShareAnswer): HTMLElement {
   const { id, leafHash, fields, state, createdAt, expires } = share
   const button = h('button', { type: 'button' }, 'Withdraw')
@@ -47,10 +52,14 @@ function line(share: ShareAnswer): HTMLElement {
     }
     button.disabled = true
     try {
-      shown.replaceWith(line(await api<ShareAnswer>(`/v1/shares/${id}`, 'DELETE')))
+      const withdrawn = line(await api<ShareAnswer>(`/v1/shares/${id}`, 'DELETE'))
+      withdrawn.tabIndex = -1
+      shown.replaceWith(withdrawn)
+      giveBack(withdrawn)
     } catch (error) {
       alert.textContent = faultOf(error)
       button.disabled = false
+      giveBack(button)
     }
   })
   const shown = labelled(

@@ -52,6 +52,21 @@ export function renewCertificate(
   }
 }
 
+/**
+ * Refuses authorities that are not whole: of an empty text Node makes all those that it knows itself, whoever they have signed for, and what it cannot
+ * read, such as half a certificate, it leaves out without a word.
+ * @throws Error that says so
+ */
+export function checkAuthorities(ca: string): void {
+  const blocks = ca.split(BEGIN).filter((block) => /^(?:X509 |TRUSTED )?CERTIFICATE-----/.test(block))
+  if (blocks.length === 0) throw new Error('it holds no certificate')
+  try {
+    for (const block of blocks) new X509Certificate(BEGIN + block)
+  } catch (error) {
+    throw new Error(`a certificate in it cannot be read: ${(error as Error).message}`)
+  }
+}
+
 /** Has a part's registry say when the certificate of its listeners ends. @param part as the names of its metrics have it */
 export function addCertificateMetric(registry: Registry, part: string, renewed: RenewedCertificate): void {
   new Gauge({
@@ -64,6 +79,7 @@ export function addCertificateMetric(registry: Registry, part: string, renewed: 
   })
 }
 
+const BEGIN = '-----BEGIN '
 const isSame = (a: ListenerPem, b: ListenerPem): boolean => a.cert === b.cert && a.key === b.key && a.ca === b.ca
 
 /** A chain begins with the listener's own. */

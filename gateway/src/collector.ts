@@ -4,7 +4,13 @@ import { basename, join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { type AuditLog, type KillickError, openAuditLog } from '@killick/sdk'
 import type { FastifyInstance } from 'fastify'
-import { addCertificateMetric, type ListenerPem, type RenewedCertificate, renewCertificate } from './certificates.ts'
+import {
+  addCertificateMetric,
+  checkAuthorities,
+  type ListenerPem,
+  type RenewedCertificate,
+  renewCertificate,
+} from './certificates.ts'
 import {
   COLLECTED,
   type CollectorConfig,
@@ -257,6 +263,12 @@ function readTls({ cert, key, clientCa }: CollectorTls): ListenerPem {
     cert: readText(cert, 'listen.tls.cert'),
     key: readText(key, 'listen.tls.key'),
     ...(clientCa !== null && { ca: readText(clientCa, 'listen.tls.clientCa') }),
+  }
+  try {
+    if (read.ca !== undefined) checkAuthorities(read.ca)
+  } catch (error) {
+    const { message } = error as Error
+    throw new GatewayStartError('gateway_start_failed', `listen.tls.clientCa: ${clientCa}: ${message}`)
   }
   try {
     createSecureContext(read)

@@ -180,6 +180,12 @@ test.skipIf(findTool('openssl') === null)(
         code: 'gateway_start_failed',
         message: expect.stringMatching(/^listen\.tls: .*other\.key is not the key of .*server\.crt/),
       })
+      // By an empty file Node would let in whoever has a certificate of an authority that Node knows.
+      writeFileSync(file('empty'), '')
+      const noCa = { cert: file('server.crt'), key: file('server.key'), clientCa: file('empty') }
+      await expect(testCollector(NOWHERE, { listen: { port: 0, tls: noCa } })).rejects.toMatchObject({
+        message: expect.stringMatching(/^listen\.tls\.clientCa: .*empty: it holds no certificate$/),
+      })
     } finally {
       await stop()
     }

@@ -101,7 +101,6 @@ export async function post(url: string, body: string | Uint8Array, headers: Reco
   return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : {} }
 }
 
-/** Makes certificates in a folder, as `<name>.crt` and `<name>.key`. Node makes none. */
 /** The serial number of the certificate that a listener with TLS shows; `socket`: a connection that has begun otherwise. */
 export async function shownSerial(port: number, options: ConnectionOptions = {}): Promise<string> {
   const socket = tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options })
@@ -124,6 +123,7 @@ export async function withLooks<T>(work: (look: () => void) => Promise<T>): Prom
   }
 }
 
+/** Makes certificates in a folder, as `<name>.crt` and `<name>.key`. Node makes none. */
 export function certifier(folder: string) {
   const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
   const issue = (name: string, more: readonly string[]) => {

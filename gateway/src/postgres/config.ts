@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import type { JsonValue } from '@killick/sdk/core'
+import { checkAuthorities } from '../certificates.ts'
 import { readConfigFile } from '../config-file.ts'
 import { MAX_BYTES, MAX_MS, type Members, members } from '../members.ts'
 import { DETAILS } from '../sessions/event.ts'
@@ -141,7 +142,7 @@ function serverOf(server: Members, folder: string, faults: string[]): PostgresCo
 function serverTlsOf(tls: Members, host: string, folder: string, faults: string[]): PostgresConfig['server']['tls'] {
   const ca = tls.optional('ca')
   const made = {
-    ca: ca === null ? null : textOf(resolve(folder, ca), '/server/tls/ca', faults),
+    ca: ca === null ? null : textOf(resolve(folder, ca), '/server/tls/ca', faults, checkAuthorities),
     name: tls.optional('name') ?? host,
     verify: !tls.has('verify') || tls.flag('verify'),
   }
@@ -171,9 +172,11 @@ function tlsOf(tls: Members, folder: string, faults: string[]): PostgresConfig['
 }
 
 /** What a file holds. */
-function textOf(file: string, at: string, faults: string[]): string {
+function textOf(file: string, at: string, faults: string[], check?: (text: string) => void): string {
   try {
-    return readFileSync(file, 'utf8')
+    const text = readFileSync(file, 'utf8')
+    check?.(text)
+    return text
   } catch (error) {
     faults.push(`${at} cannot be read: ${(error as Error).message}`)
     return ''

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { createSecureServer, Http2ServerResponse, type ServerHttp2Session } from 'node:http2'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type ListenerPem, type RenewedCertificate, renewCertificate } from '../certificates.ts'
+import { checkAuthorities, type ListenerPem, type RenewedCertificate, renewCertificate } from '../certificates.ts'
 import { GatewayStartError } from '../errors.ts'
 import type { HttpConfig, HttpLimits, HttpTls } from './config.ts'
 import { refusePeer } from './problems.ts'
@@ -208,13 +208,15 @@ function endIdle(session: ServerHttp2Session, headersMs: number): void {
 function readPem({ cert, key, clientCa }: HttpTls): ListenerPem {
   return {
     ...{ cert: read(cert, 'cert'), key: read(key, 'key') },
-    ...(clientCa !== null && { ca: read(clientCa, 'clientCa') }),
+    ...(clientCa !== null && { ca: read(clientCa, 'clientCa', checkAuthorities) }),
   }
 }
 
-function read(file: string, setting: string): string {
+function read(file: string, setting: string, check?: (text: string) => void): string {
   try {
-    return readFileSync(file, 'utf8')
+    const text = readFileSync(file, 'utf8')
+    check?.(text)
+    return text
   } catch (error) {
     throw new GatewayStartError('gateway_start_failed', `listen.tls.${setting}: ${(error as Error).message}`)
   }

@@ -377,6 +377,9 @@ test('a certificate that was renewed is shown to those who come then; a pair tha
   const made = certifier(it.folder)
   made.issue('relay', 'DNS:localhost')
   await it.events()
+  writeFileSync(made.file('empty'), '')
+  const faulty = it.start({ server: { host: 'localhost', port: 1, tls: { ca: 'empty' } } })
+  await expect(faulty).rejects.toThrow('/server/tls/ca cannot be read: it holds no certificate')
   await withLooks(async (look) => {
     await it.start({ tls: { cert: 'relay.crt', key: 'relay.key' } })
     const ask = () => it.with((client) => client.query('select 1 as one'), { ssl: { rejectUnauthorized: false } })

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, constants, type IncomingHttpHeaders } from 'node:http2'
 import { createServer, request } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -171,6 +171,16 @@ test('certificates that were renewed count for those who connect then, its own a
     const { port } = new URL(it.url)
     const open = connect(it.url, { ca: first.ca, servername: 'localhost' })
     await ask(open, { ':path': '/' })
+    // While somebody writes, the file of authorities is empty, or ends within a certificate: all that Node knows, or nobody, would be taken for them.
+    for (const size of [0, 200]) {
+      writeFileSync(made.file('ca.crt'), first.ca.subarray(0, size))
+      look()
+    }
+    expect(it.said).toEqual([
+      expect.stringMatching(/stays as it is, .* listen\.tls\.clientCa: it holds no certificate$/),
+      expect.stringMatching(/stays as it is, .* listen\.tls\.clientCa: a certificate in it cannot be read: /),
+    ])
+    it.said.length = 0
     const renewed = certifier(own)
     for (const name of ['proxy', 'client']) renewed.issue(name, 'DNS:localhost')
     look()

@@ -90,11 +90,11 @@ export async function startHttpProxy(config: HttpConfig, tell: (text: string) =>
       {
         exchange(req, res) {
           const isBusy = refuseBusy()
-          counted(inTurn(req, () => exchange(req, res, parts, isBusy)))
+          counted(inTurn(req, isBusy, () => exchange(req, res, parts, isBusy)))
         },
         upgrade(req, socket, head) {
           const isBusy = refuseBusy()
-          counted(inTurn(req, () => upgrade(req, socket, head, parts, isBusy)))
+          counted(inTurn(req, isBusy, () => upgrade(req, socket, head, parts, isBusy)))
         },
         refused: (code) => metrics.refusals.inc({ code }),
         dropped: () => metrics.dropped.inc(),
@@ -168,20 +168,25 @@ async function startAdmin(
   }
 }
 
+/** Requests at a time on one connection of HTTP/1.1, where `limits.openRequests` is reached: they cost memory until it is their turn to be refused. */
+const MAX_WHILE_BUSY = 10
+
 /**
  * What a client sends without waiting for answers goes on one after the other, each when the answer before it is out: on connections
  * of their own the upstream could take them in another order (RFC 9112, 9.3.2). Requests of HTTP/2 have no order.
  * @param cutOff told of a connection that is closed, since too much waits on it
  * @returns null where the connection is closed, so nothing is done
  */
-function takeTurns(cutOff: () => void): (req: IncomingMessage, work: () => Promise<void>) => Promise<void> | null {
+function takeTurns(
+  cutOff: () => void,
+): (req: IncomingMessage, isBusy: boolean, work: () => Promise<void>) => Promise<void> | null {
   const lines = new WeakMap<Socket, { last: Promise<void>; length: number }>()
-  return ({ httpVersionMajor, socket }, work) => {
+  return ({ httpVersionMajor, socket }, isBusy, work) => {
     if (httpVersionMajor > 1) return work()
     // Node reads on to the end of what has arrived, so of a closed connection more may still come.
     if (socket.destroyed) return null
     const line = lines.get(socket)
-    if (line?.length === MAX_AT_A_TIME) {
+    if (line !== undefined && line.length >= (isBusy ? MAX_WHILE_BUSY : MAX_AT_A_TIME)) {
       cutOff()
       socket.destroy()
       return null

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { begin, find, raw, serve, sha256, type Told } from './support.ts'
 
@@ -123,8 +124,20 @@ test('who asks on without an end while a request takes long is cut off, and hind
   const it = await begin(server.url, { limits: { openRequests: 260 } })
   const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
   const ended = raw(it.url, get('/slow') + get('/behind').repeat(300))
-  await expect.poll(async () => (await fetch(`${it.url}/other`)).status, { timeout: 5_000 }).toBe(200)
+  const others = () => expect.poll(async () => (await fetch(`${it.url}/other`)).status, { timeout: 5_000 }).toBe(200)
+  await others()
   await ended
+  // Nor do several, of whom each asks for less.
+  const { port } = new URL(it.url)
+  const several = [connect(Number(port)), connect(Number(port))]
+  for (const socket of several)
+    socket
+      .on('error', () => {})
+      .resume()
+      .write(get('/slow') + get('/behind').repeat(200))
+  await expect.poll(() => several.filter(({ closed }) => closed).length, { timeout: 5_000 }).toBe(1)
+  await others()
+  for (const socket of several) socket.destroy()
   expect(server.seen).not.toContain('GET /behind')
   // What had to wait was never looked at.
   expect(find(await it.events(), 'http.request').filter(({ metadata }) => metadata.path === '/behind')).toEqual([])

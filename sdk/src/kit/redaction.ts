@@ -310,7 +310,8 @@ const plainName = (name: string) => name.replace(/[-_]/g, '').toLowerCase()
 /** Of `user[password]`, as forms and queries have it, each; of `user.password` the last: what is in front says only whose it is. */
 const partsOf = (name: string): string[] => {
   const last = name.slice(name.lastIndexOf('.', name.length - 2) + 1)
-  const parts = last.split(/[[\]]+/).filter((part) => part !== '')
+  const inBrackets = name.matchAll(/\[["']?([^[\]]*?)["']?\]/g)
+  const parts = [...last.split(/[[\]]+/), ...[...inBrackets].map(([, part]) => part!)].filter((part) => part !== '')
   return parts.length === 1 && parts[0] === name ? [] : parts
 }
 

@@ -79,9 +79,10 @@ describe('rules', () => {
     })
     // As forms and queries have members of members, and attributes.
     const flat = { 'user[api_key]': 1, 'api-key[]': 2, 'user.apiKey': 3, 'apiKey.count': 4, 'user.name': 5, '[': 6 }
-    expect(removed(rules, flat).value).toEqual({
-      ...flat,
-      ...{ 'user[api_key]': gone, 'api-key[]': gone, 'user.apiKey': gone },
+    const both = { 'user["api_key"]': 7, "user['apiKey']": 8, 'users[api_key].new': 9, 'apiKey[0].count': 10 }
+    expect(removed(rules, { ...flat, ...both }).value).toEqual({
+      ...{ ...flat, 'user[api_key]': gone, 'api-key[]': gone, 'user.apiKey': gone },
+      ...{ ...both, 'user["api_key"]': gone, "user['apiKey']": gone, 'users[api_key].new': gone },
     })
     const changes = [
       { path: '/user/api-key', before: 'a', after: 'b' },

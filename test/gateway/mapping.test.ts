@@ -210,6 +210,13 @@ test('a rule that does not parse is a fault of the configuration', () => {
   }
 })
 
+test('a header is the UTF-8 that its sender means: as Node reads it, byte by byte, or as it is given by hand', () => {
+  const mapping = { items: '', id: null, source: null, signed: null, event: { action: '{header:x-user}' } }
+  const action = (user: string) => mapInput(mapping, {}, { 'x-user': user })[0]!.fields.action
+  expect(['Zoë', '李'].map((name) => action(Buffer.from(name).toString('latin1')))).toEqual(['Zoë', '李'])
+  expect(['Zoë', '李', 'Ã«李'].map(action)).toEqual(['Zoë', '李', 'Ã«李'])
+})
+
 test('a dry run shows the events, or what is wrong', () => {
   const file = join(edge.folder, 'input.json')
   writeFileSync(

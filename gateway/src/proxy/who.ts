@@ -1,5 +1,4 @@
 // Who asks, and what vouches for it: a verified token, a client certificate, or a proxy that is trusted to say so.
-import { isUtf8 } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
@@ -16,6 +15,7 @@ import {
 import { GatewayStartError } from '../errors.ts'
 import { shortened } from '../sessions/disclosed.ts'
 import type { EventFacts } from '../sessions/event.ts'
+import { headerText } from '../utf8.ts'
 import type { Addresses } from './addresses.ts'
 import { HttpRefusal } from './errors.ts'
 
@@ -116,7 +116,7 @@ export function makeVouching({
   const told = (req: IncomingMessage, peer: string, claimed: JsonObject): Voucher => {
     const value = header === null ? undefined : req.headers[header.name]
     if (value !== undefined && value !== '') {
-      const text = fromUtf8([value].flat().join(', '))
+      const text = headerText([value].flat().join(', '))
       if (isBelieved(peer))
         return {
           actor: actorOf(text),
@@ -223,12 +223,6 @@ function bearerOf({ headers }: IncomingMessage): string | null {
   if (before !== '' || behind!.trim() !== '')
     throw new HttpRefusal('http_request_invalid', 'The Authorization header has more than one token.')
   return token
-}
-
-/** A header's value as those who set it mean it: Node reads each byte as a character, and names are sent in UTF-8. */
-function fromUtf8(value: string): string {
-  const bytes = Buffer.from(value, 'latin1')
-  return isUtf8(bytes) ? bytes.toString() : value
 }
 
 /** The subject of a certificate: its common name, else its first alternative name. `why`: it was not verified. */

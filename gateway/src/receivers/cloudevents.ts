@@ -5,7 +5,7 @@ import { eventOfCloudEvent } from '@killick/sdk/cloudevents'
 import { isObject, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
-import { textOf } from '../utf8.ts'
+import { headerText, textOf } from '../utf8.ts'
 import { nameOf } from './json.ts'
 
 /** Media types of the JSON format: one event, and a batch. */
@@ -65,10 +65,10 @@ function dataOf(type: string, bytes: Buffer): JsonObject {
   return /^text\//i.test(type) ? { data: textOf(bytes) } : { data_base64: bytes.toString('base64') }
 }
 
-/** Attributes in headers are percent-encoded (CloudEvents HTTP binding §3.1.3.2). */
+/** Attributes in headers are percent-encoded (CloudEvents HTTP binding §3.1.3.2); not all senders do it. */
 function unescapeHeader(name: string, value: string): string {
   try {
-    return decodeURIComponent(value.replace(/%(?![0-9a-f]{2})/gi, '%25'))
+    return decodeURIComponent(headerText(value).replace(/%(?![0-9a-f]{2})/gi, '%25'))
   } catch {
     throw new GatewayRefusal('collect_input_invalid', `The header ${name} is not percent-encoded UTF-8.`, { at: name })
   }

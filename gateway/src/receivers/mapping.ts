@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { isObject, type JsonObject, type JsonValue, unescapePointer } from '@killick/sdk/core'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
+import { headerText } from '../utf8.ts'
 import { nameOf } from './json.ts'
 
 /**
@@ -81,7 +82,7 @@ function mapItem(
     if (path.startsWith("'")) return path.slice(1, -1)
     if (!path.startsWith('header:')) return lookAt(item, path)
     const value = headers[path.slice('header:'.length)]
-    return typeof value === 'string' ? value : undefined
+    return typeof value === 'string' ? headerText(value) : undefined
   }
   const name = (text: string | null, member: string): string | null => {
     const value = text === null ? undefined : fill(text, look, at)

@@ -103,8 +103,15 @@ class Relay {
 
   async start(): Promise<PostgresRelay> {
     const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) => this.#take(socket))
-    await listen(server, this.#config.listen)
-    const admin = await startAdmin(this.#config.admin, this.#metrics.registry, () => this.#notReady())
+    let admin: Awaited<ReturnType<typeof startAdmin>>
+    try {
+      await listen(server, this.#config.listen)
+      admin = await startAdmin(this.#config.admin, this.#metrics.registry, () => this.#notReady())
+    } catch (error) {
+      this.#renewed?.stop()
+      server.close()
+      throw error
+    }
     for (const line of aboutTls(this.#config)) this.#say(line)
     const { port } = server.address() as AddressInfo
     const address = `${this.#config.listen.host}:${port}`

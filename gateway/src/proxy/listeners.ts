@@ -49,9 +49,10 @@ export async function listenAll(
   const listeners: Listener[] = []
   try {
     if (port !== null) {
-      const { server, renewed } =
-        tls === null ? { server: plainServer(limits), renewed: null } : tlsServer(tls, limits, say)
+      const { server, renew } =
+        tls === null ? { server: plainServer(limits), renew: () => null } : tlsServer(tls, limits, say)
       const made = await startOn(server, handlers, limits, { host, port })
+      const renewed = renew()
       const { port: taken } = made.server.address() as AddressInfo
       const name = host.includes(':') ? `[${host}]` : host
       const close = () => {
@@ -102,7 +103,7 @@ function tlsServer(
   tls: HttpTls,
   limits: HttpLimits,
   say: (text: string) => void,
-): { server: Server; renewed: RenewedCertificate } {
+): { server: Server; renew(): RenewedCertificate } {
   const pem = readPem(tls)
   const server = createSecureServer({
     ...(firstOptions(limits) as object),
@@ -119,8 +120,8 @@ function tlsServer(
   })
   server.on('sessionError', () => {})
   const use = (renewed: ListenerPem) => server.setSecureContext({ ...renewed, ...TLS })
-  const renewed = renewCertificate(pem, { read: () => readPem(tls), use, say })
-  return { server: server as unknown as Server, renewed }
+  const renew = () => renewCertificate(pem, { read: () => readPem(tls), use, say })
+  return { server: server as unknown as Server, renew }
 }
 
 async function startOn(

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { duplexPair } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { wordsIn } from '../sealed/support.ts'
 import { certifier, serialIn, shownSerial, withLooks } from '../support.ts'
@@ -381,6 +381,15 @@ test('a certificate that was renewed is shown to those who come then; a pair tha
   const faulty = it.start({ server: { host: 'localhost', port: 1, tls: { ca: 'empty' } } })
   await expect(faulty).rejects.toThrow('/server/tls/ca cannot be read: it holds no certificate')
   await withLooks(async (look) => {
+    // One that cannot start takes no more connections, and looks no more.
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    const admin = { port: (taken.address() as AddressInfo).port }
+    const open = () => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPServerWrap').length
+    const before = open()
+    await expect(it.start({ tls: { cert: 'relay.crt', key: 'relay.key' }, admin })).rejects.toThrow('EADDRINUSE')
+    expect([open(), vi.getTimerCount()]).toEqual([before, 0])
+    taken.close()
     await it.start({ tls: { cert: 'relay.crt', key: 'relay.key' } })
     const ask = () => it.with((client) => client.query('select 1 as one'), { ssl: { rejectUnauthorized: false } })
     const shown = async () => {
@@ -390,8 +399,8 @@ test('a certificate that was renewed is shown to those who come then; a pair tha
       await once(socket, 'data')
       return shownSerial(0, { socket })
     }
-    const before = serialIn(made.file('relay.crt'))
-    expect(await shown()).toBe(before)
+    const old = serialIn(made.file('relay.crt'))
+    expect(await shown()).toBe(old)
     const key = readFileSync(made.file('relay.key'))
     made.issue('relay', 'DNS:localhost')
     const renewed = [serialIn(made.file('relay.crt')), readFileSync(made.file('relay.key'))] as const
@@ -402,7 +411,7 @@ test('a certificate that was renewed is shown to those who come then; a pair tha
     expect(it.said).toEqual([
       expect.stringMatching(/^TLS: the certificate stays as it is, and ends 20\d\d-.*: .*mismatch/),
     ])
-    expect(await shown()).toBe(before)
+    expect(await shown()).toBe(old)
     writeFileSync(made.file('relay.key'), renewed[1])
     look()
     look()

@@ -9,9 +9,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createSecureContext, connect as tlsConnect } from 'node:tls'
 import { promisify } from 'node:util'
+import { checkHttpConfig } from '@killick/gateway'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { listenAll } from '../../../gateway/src/proxy/listeners.ts'
 import { certifier, serialIn, shownSerial, withLooks } from '../support.ts'
-import { begin, find, raw, serve, sha256, type Told } from './support.ts'
+import { begin, configure, find, raw, serve, sha256, type Told } from './support.ts'
 
 const curl = promisify(execFile)
 let upstream: Awaited<ReturnType<typeof serve>>
@@ -169,6 +171,11 @@ test('certificates that were renewed count for those who connect then, its own a
   await withLooks(async (look) => {
     const it = await begin(upstream.url, { listen, who: { certificates: true }, admin: { port: 0 } })
     const { port } = new URL(it.url)
+    const timers = vi.getTimerCount()
+    const second = await configure(upstream.url, { listen: { ...listen, port: Number(port) } })
+    const starts = listenAll(checkHttpConfig(second.config, second.folder), {} as never, () => {})
+    await expect(starts).rejects.toThrow('EADDRINUSE')
+    expect(vi.getTimerCount()).toBe(timers)
     const open = connect(it.url, { ca: first.ca, servername: 'localhost' })
     await ask(open, { ':path': '/' })
     // While somebody writes, the file of authorities is empty, or ends within a certificate: all that Node knows, or nobody, would be taken for them.

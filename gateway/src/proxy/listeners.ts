@@ -148,7 +148,14 @@ async function startOn(
     const res = new ServerResponse(req)
     connection.on('error', () => {})
     res.shouldKeepAlive = false
-    res.assignSocket(connection as Socket)
+    try {
+      res.assignSocket(connection as Socket)
+    } catch {
+      // It belongs to the answer of a request before, which is not out. A tunnel is refused in any case, so nobody waits for it so.
+      connection.destroy()
+      handlers.refused('http_method_unsupported')
+      return
+    }
     res.once('finish', () => connection.end())
     take(req, res)
   })

@@ -247,4 +247,9 @@ test('CONNECT is answered, and the connection ends', async () => {
   expect(await raw(it.url, 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n')).toMatch(
     /^HTTP\/1\.1 501 [\s\S]*"code":"http_method_unsupported"/,
   )
+  // Behind a request that has no answer yet, which Node takes for a fault of the program.
+  await raw(it.url, 'GET /slow HTTP/1.1\r\nHost: a\r\n\r\nCONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n')
+  expect((await fetch(it.url)).status).toBe(200)
+  const asked = find(await it.events(), 'http.request').map(({ metadata }) => metadata.path)
+  expect(asked).toEqual(['/slow', '/'])
 })

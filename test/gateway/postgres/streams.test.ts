@@ -388,7 +388,9 @@ test('a certificate that was renewed is shown to those who come then; a pair tha
     const open = () => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPServerWrap').length
     const before = open()
     await expect(it.start({ tls: { cert: 'relay.crt', key: 'relay.key' }, admin })).rejects.toThrow('EADDRINUSE')
-    expect([open(), vi.getTimerCount()]).toEqual([before, 0])
+    // Those of another file may be closed only now.
+    expect(open()).toBeLessThanOrEqual(before)
+    expect(vi.getTimerCount()).toBe(0)
     taken.close()
     await it.start({ tls: { cert: 'relay.crt', key: 'relay.key' } })
     const ask = () => it.with((client) => client.query('select 1 as one'), { ssl: { rejectUnauthorized: false } })
@@ -405,17 +407,19 @@ test('a certificate that was renewed is shown to those who come then; a pair tha
     made.issue('relay', 'DNS:localhost')
     const renewed = [serialIn(made.file('relay.crt')), readFileSync(made.file('relay.key'))] as const
     writeFileSync(made.file('relay.key'), key)
+    // Nobody takes the events, which is said too.
+    const told = () => it.said.filter((line) => line.startsWith('TLS: '))
     it.said.length = 0
     look()
     look()
-    expect(it.said).toEqual([
+    expect(told()).toEqual([
       expect.stringMatching(/^TLS: the certificate stays as it is, and ends 20\d\d-.*: .*mismatch/),
     ])
     expect(await shown()).toBe(old)
     writeFileSync(made.file('relay.key'), renewed[1])
     look()
     look()
-    expect(it.said.slice(1)).toEqual([
+    expect(told().slice(1)).toEqual([
       expect.stringMatching(/^TLS: the files of the certificate have changed; .*ends 20/),
     ])
     expect(await shown()).toBe(renewed[0])

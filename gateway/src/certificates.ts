@@ -1,7 +1,13 @@
 // The certificate of a listener is renewed while the listener runs: whoever renews it writes other files, and tells nobody.
-import { X509Certificate } from 'node:crypto'
+import { constants, X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import { Gauge, type Registry } from 'prom-client'
+
+/**
+ * How every listener takes TLS. Without renegotiation: Node goes on calling a connection authorized whose client has shown another certificate
+ * since, whoever has signed that.
+ */
+export const LISTENER_TLS = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const
 
 /** What a listener shows, and what it holds certificates of clients against, as PEM. */
 export type ListenerPem = { readonly cert: string; readonly key: string; readonly ca?: string }

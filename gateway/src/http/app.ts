@@ -1,9 +1,8 @@
-import { constants } from 'node:crypto'
 import { createServer } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { openLogLines } from '@killick/sdk/core'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
-import type { ListenerPem } from '../certificates.ts'
+import { LISTENER_TLS, type ListenerPem } from '../certificates.ts'
 import { GatewayRefusal } from '../errors.ts'
 import { eventRoutes } from './event-routes.ts'
 import { kubernetesRoute } from './kubernetes-route.ts'
@@ -22,12 +21,10 @@ export type ListenerOptions = {
 const KEEP_ALIVE_MS = 72_000
 /** Node's default is 30 s, which is longer than most limits. */
 const CHECK_MS = 1_000
-/** Node goes on calling a connection authorized whose client has shown another certificate since, whoever has signed that. */
-const TLS = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const
 
 /** Has a listener with TLS show another certificate, from the next connection on. */
 export function showCertificate(app: FastifyInstance, pem: ListenerPem): void {
-  ;(app.server as unknown as TlsServer).setSecureContext({ ...pem, ...TLS })
+  ;(app.server as unknown as TlsServer).setSecureContext({ ...pem, ...LISTENER_TLS })
 }
 
 /** The HTTP interface of one listener, apart from listening. Every refusal is a problem document with a code of docs/ERRORS.md. */
@@ -48,7 +45,7 @@ export function buildCollectorApp(deps: CollectorDeps, { isSocket, tls }: Listen
     serverFactory: (handle) =>
       tls === null
         ? createServer(times, handle)
-        : createTlsServer({ ...times, ...tls, ...TLS, requestCert: tls.ca !== undefined }, handle),
+        : createTlsServer({ ...times, ...tls, ...LISTENER_TLS, requestCert: tls.ca !== undefined }, handle),
     clientErrorHandler(error, socket) {
       const code = refusePeer(error, socket)
       if (code !== null) metrics.refusals.inc({ code, emitter: '', via: '' })

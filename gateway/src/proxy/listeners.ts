@@ -1,11 +1,16 @@
 // The servers that clients connect to: HTTP/1.1 in the clear and on a unix socket, HTTP/2 and HTTP/1.1 over TLS.
-import { constants } from 'node:crypto'
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type Server, ServerResponse } from 'node:http'
 import { createSecureServer, Http2ServerResponse, type ServerHttp2Session } from 'node:http2'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { checkAuthorities, type ListenerPem, type RenewedCertificate, renewCertificate } from '../certificates.ts'
+import {
+  checkAuthorities,
+  LISTENER_TLS,
+  type ListenerPem,
+  type RenewedCertificate,
+  renewCertificate,
+} from '../certificates.ts'
 import { GatewayStartError } from '../errors.ts'
 import type { HttpConfig, HttpLimits, HttpTls } from './config.ts'
 import { refusePeer } from './problems.ts'
@@ -96,9 +101,6 @@ function firstOptions({ headerBytes, headersMs }: HttpLimits) {
   }
 }
 
-/** Node goes on calling a connection authorized whose client has shown another certificate since, whoever has signed that. */
-const TLS = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const
-
 function tlsServer(
   tls: HttpTls,
   limits: HttpLimits,
@@ -107,7 +109,7 @@ function tlsServer(
   const pem = readPem(tls)
   const server = createSecureServer({
     ...(firstOptions(limits) as object),
-    ...{ ...pem, ...TLS },
+    ...{ ...pem, ...LISTENER_TLS },
     ...(pem.ca !== undefined && { requestCert: true, rejectUnauthorized: tls.clientRequired }),
     allowHTTP1: true,
     maxHeaderListPairs: limits.headers + 4,
@@ -119,7 +121,7 @@ function tlsServer(
     unknownProtocolTimeout: limits.headersMs,
   })
   server.on('sessionError', () => {})
-  const use = (renewed: ListenerPem) => server.setSecureContext({ ...renewed, ...TLS })
+  const use = (renewed: ListenerPem) => server.setSecureContext({ ...renewed, ...LISTENER_TLS })
   const renew = () => renewCertificate(pem, { read: () => readPem(tls), use, say })
   return { server: server as unknown as Server, renew }
 }

@@ -4,7 +4,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
-import type { ListenerPem } from '../certificates.ts'
+import { LISTENER_TLS, type ListenerPem } from '../certificates.ts'
 import type { SyslogConfig } from '../config.ts'
 import type { Authenticate, Authenticated } from '../emitters.ts'
 import { GatewayRefusal } from '../errors.ts'
@@ -38,8 +38,6 @@ const ALIVE_MS = 60_000
 const MAX_WAITING = 1000
 /** How long to wait for room before it is looked for again, ms. */
 const PATIENCE_MS = 500
-
-const TLS = { minVersion: 'TLSv1.2' } as const
 
 export type SyslogParts = {
   readonly config: SyslogConfig
@@ -79,7 +77,7 @@ export async function startSyslog(parts: SyslogParts): Promise<SyslogServer> {
   return {
     udpPort: udp === null ? null : udp.address().port,
     tlsPort: tls === null ? null : (tls.address() as AddressInfo).port,
-    renew: (pem) => tls?.setSecureContext({ ...pem, ...TLS }),
+    renew: (pem) => tls?.setSecureContext({ ...pem, ...LISTENER_TLS }),
     async close() {
       isClosing = true
       udp?.close()
@@ -136,7 +134,7 @@ function listenTls(
 ): Promise<Server> {
   const server = createServer(
     {
-      ...{ ...tls, ...TLS, requestCert: true, rejectUnauthorized: true },
+      ...{ ...tls, ...LISTENER_TLS, requestCert: true, rejectUnauthorized: true },
       ...{ keepAlive: true, keepAliveInitialDelay: ALIVE_MS },
     },
     (socket) => {

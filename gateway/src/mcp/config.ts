@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import type { JsonValue } from '@killick/sdk/core'
 import { readConfigFile } from '../config-file.ts'
-import { MAX_MS, type Members, members } from '../members.ts'
+import { MAX_BYTES, MAX_MS, type Members, members } from '../members.ts'
 import { DETAILS } from '../sessions/event.ts'
 import {
   type RecorderLimits,
@@ -57,6 +57,15 @@ export type McpLimits = RecorderLimits & {
   openRequests: number
   /** How long the server has to end when its input has ended, before SIGTERM, and again before SIGKILL, ms. Default 1,000. */
   graceMs: number
+  /** Connections of clients over HTTP. Default 10,000. */
+  connections: number
+  /** How long a request over HTTP may take to arrive, its body included, ms. Default 300,000. */
+  requestMs: number
+  /**
+   * Bytes of the bodies that clients have sent over HTTP and that have no answer yet. Addresses share them: one takes half at most.
+   * Default 128 MiB, at least twice `lineBytes`.
+   */
+  memoryBytes: number
   /** Sessions over HTTP at a time; of more, the one that was used least lately ends. Default 1,000. */
   sessions: number
   /** How long nothing is asked in a session over HTTP before it counts as ended, ms. Default 15 minutes. */
@@ -158,11 +167,14 @@ function argumentRuleOf(rule: Members, i: number, faults: string[]): McpArgument
 }
 
 function limitsOf(limits: Members): McpLimits {
+  const lineBytes = limits.integer('lineBytes', 16 << 20, 1024, 256 << 20)
   const made: McpLimits = {
-    ...recorderLimitsOf(limits),
-    lineBytes: limits.integer('lineBytes', 16 << 20, 1024, 256 << 20),
+    ...{ ...recorderLimitsOf(limits), lineBytes },
     openRequests: limits.integer('openRequests', 10_000, 1, 1e6),
     graceMs: limits.integer('graceMs', 1_000, 1, MAX_MS),
+    connections: limits.integer('connections', 10_000, 1, 1e6),
+    requestMs: limits.integer('requestMs', 300_000, 100, MAX_MS),
+    memoryBytes: limits.integer('memoryBytes', Math.max(128 << 20, 2 * lineBytes), 2 * lineBytes, MAX_BYTES),
     sessions: limits.integer('sessions', 1_000, 1, 1e6),
     idleMs: limits.integer('idleMs', 900_000, 1, MAX_MS),
   }

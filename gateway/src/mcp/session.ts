@@ -144,7 +144,7 @@ export class McpSession {
       code: 'mcp_line_too_long',
       limit: this.#config.limits.lineBytes,
     })
-    return printAnswers([errorAnswer(null, 'mcp_line_too_long', '')], false)
+    return printAnswers([errorAnswer(null, 'mcp_line_too_long', 'The session ends.')], false)
   }
 
   /** Refuses a message of the client that what carries it contradicts. @returns the answer to the client */

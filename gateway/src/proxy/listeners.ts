@@ -12,6 +12,7 @@ import {
   renewCertificate,
 } from '../certificates.ts'
 import { GatewayStartError } from '../errors.ts'
+import { MAX_AT_A_TIME } from '../turns.ts'
 import type { HttpConfig, HttpLimits, HttpTls } from './config.ts'
 import { refusePeer } from './problems.ts'
 import { isWebsocket } from './upgrade.ts'
@@ -41,8 +42,6 @@ export type Listener = {
 const CHECK_MS = 1_000
 /** How long a connection may stay open between requests. Proxies keep theirs for less, so they close first. */
 const KEEP_ALIVE_MS = 72_000
-/** Requests at a time on one connection: streams of HTTP/2, and of HTTP/1.1 what is sent without waiting for answers. */
-export const MAX_AT_A_TIME = 250
 
 /** Starts all listeners. @throws GatewayStartError if one cannot; those that run are closed then */
 export async function listenAll(

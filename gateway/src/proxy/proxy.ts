@@ -1,15 +1,16 @@
 // `killick-gateway http`: puts the parts of the proxy together, and takes them apart.
-import { type IncomingMessage, METHODS } from 'node:http'
-import type { Socket } from 'node:net'
+import { METHODS } from 'node:http'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { addCertificateMetric } from '../certificates.ts'
 import { GatewayStartError } from '../errors.ts'
 import { openRecorderThread } from '../sessions/thread.ts'
+import { sparing } from '../sparing.ts'
+import { takeTurns } from '../turns.ts'
 import { addressesOf } from './addresses.ts'
 import { HTTP_FIELDS, type HttpConfig } from './config.ts'
 import { HttpRefusal } from './errors.ts'
 import { exchange } from './exchange.ts'
-import { type Listener, listenAll, MAX_AT_A_TIME } from './listeners.ts'
+import { type Listener, listenAll } from './listeners.ts'
 import { type HttpMetrics, makeHttpMetrics } from './metrics.ts'
 import type { ProxyParts } from './parts.ts'
 import { makeRouter } from './routes.ts'
@@ -31,9 +32,6 @@ export type HttpProxy = {
 
 /** CONNECT asks for a tunnel, of which nothing could be recorded but its bytes. */
 const REFUSED_METHODS = new Set(['CONNECT'])
-/** Lines of one kind that are said in each span of time; the others are only counted. */
-const MAX_SAID = 20
-const SAID_MS = 10_000
 
 /**
  * Starts everything that `killick-gateway http` runs. Neither the anchor service nor the upstream need be reachable.
@@ -165,55 +163,5 @@ async function startAdmin(
       'gateway_start_failed',
       `Cannot listen on ${host}:${port} (${code}). Set another admin.port.`,
     )
-  }
-}
-
-/** Requests at a time on one connection of HTTP/1.1, where `limits.openRequests` is reached: they cost memory until it is their turn to be refused. */
-const MAX_WHILE_BUSY = 10
-
-/**
- * What a client sends without waiting for answers goes on one after the other, each when the answer before it is out: on connections
- * of their own the upstream could take them in another order (RFC 9112, 9.3.2). Requests of HTTP/2 have no order.
- * @param cutOff told of a connection that is closed, since too much waits on it
- * @returns null where the connection is closed, so nothing is done
- */
-function takeTurns(
-  cutOff: () => void,
-): (req: IncomingMessage, isBusy: boolean, work: () => Promise<void>) => Promise<void> | null {
-  const lines = new WeakMap<Socket, { last: Promise<void>; length: number }>()
-  return ({ httpVersionMajor, socket }, isBusy, work) => {
-    if (httpVersionMajor > 1) return work()
-    // Node reads on to the end of what has arrived, so of a closed connection more may still come.
-    if (socket.destroyed) return null
-    const line = lines.get(socket)
-    if (line !== undefined && line.length >= (isBusy ? MAX_WHILE_BUSY : MAX_AT_A_TIME)) {
-      cutOff()
-      socket.destroy()
-      return null
-    }
-    // Whose client has left before its turn was never passed on, and never looked at.
-    const turn = line?.last.then(() => (socket.destroyed ? undefined : work())) ?? work()
-    const waiting = line ?? { last: turn, length: 0 }
-    const over = () => {
-      waiting.length -= 1
-    }
-    waiting.length += 1
-    waiting.last = turn.then(over, over)
-    lines.set(socket, waiting)
-    return turn
-  }
-}
-
-/** Under load the same fault comes a thousand times a second. */
-function sparing(tell: (text: string) => void): (text: string) => void {
-  let [said, since] = [0, performance.now()]
-  return (text) => {
-    const now = performance.now()
-    if (now - since > SAID_MS) {
-      if (said > MAX_SAID) tell(`${said - MAX_SAID} more lines like these were left out`)
-      ;[said, since] = [0, now]
-    }
-    said += 1
-    if (said <= MAX_SAID) tell(text)
   }
 }

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
@@ -633,4 +634,55 @@ test('a server without sessions: one client is not named for what another asks, 
     ...['first success', 'second success', 'slow success', 'third success'],
   ])
   expect(actions(events)).not.toContain('mcp.answer.unmatched')
+})
+
+test('what clients send is bounded: in memory, in time, in connections, and in requests at a time', async () => {
+  const { url } = await serve((each, res) => {
+    if (each.method === 'GET') return void res.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
+    json(res, answered(JSON.parse(each.body).id, 'seen'))
+  })
+  const it = await world()
+  const limits = { lineBytes: 16_384, memoryBytes: 32_768, requestMs: 1_000, connections: 4 }
+  const said: string[] = []
+  const settings = { ...it.settings, limits, http: { listen: '127.0.0.1:0', upstream: url } }
+  const recorder = await recordHttp(checkMcpConfig(settings, it.folder), (text) => said.push(text))
+  onTestFinished(() => recorder.close())
+  const port = Number(new URL(recorder.url).port)
+  const head = (method: string, length = 0) =>
+    `${method} /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`
+  const open = (sent: string) => {
+    const socket = connect(port, '127.0.0.1')
+      .setEncoding('utf8')
+      .on('error', () => {})
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+    let answer = ''
+    socket.on('data', (chunk) => {
+      answer += chunk
+    })
+    socket.write(sent)
+    return { socket, closed, answer: () => answer }
+  }
+  // Silent for longer than a request may take.
+  const stream = open(head('GET'))
+  await vi.waitUntil(() => stream.answer().includes('200 OK'), 20_000)
+  // One address takes half of the memory, with bodies that do not end.
+  const half = open(head('POST', 16_000) + ' '.repeat(12_000))
+  const other = open(head('POST', 16_000) + ' '.repeat(12_000))
+  const [refused, late] = await Promise.all(
+    [other, half].map(({ closed, answer }) => closed.then(() => answer())),
+  ).then((answers) => answers.sort((a, b) => b.length - a.length))
+  expect(refused).toMatch(/^HTTP\/1.1 503 .*retry-after: 1\r\n.*"code":"mcp_busy"/s)
+  expect(late).toMatch(/^HTTP\/1.1 408 /)
+  // What they took is free again.
+  const large = calling('tool', { text: 'a'.repeat(15_000) })
+  expect((await post(recorder.url, large)).status).toBe(200)
+  expect((await post(recorder.url, calling('tool', { text: 'a'.repeat(20_000) }))).json.error).toMatchObject({
+    data: { code: 'mcp_line_too_long' },
+  })
+  await open(head('GET').replace('/mcp', '/other').repeat(300)).closed
+  const many = Array.from({ length: 6 }, () => open(head('POST', 1)))
+  await Promise.all(many.map(({ closed }) => closed))
+  expect(stream.socket.destroyed).toBe(false)
+  for (const why of [/did not arrive: Request timeout/, /more than 250 requests/, /limits.connections/])
+    expect(said.join('\n')).toMatch(why)
 })

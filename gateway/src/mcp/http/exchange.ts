@@ -1,5 +1,6 @@
 // One POST: its message is taken as a line of stdio is, and goes on as it came; what comes back is taken message by message.
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FairShare } from '../../fairness.ts'
 import { errorAnswer, printAnswers } from '../answers.ts'
 import type { McpCode } from '../errors.ts'
 import { type Message, type Passage, readLine } from '../message.ts'
@@ -17,9 +18,23 @@ export async function exchange(
   parts: HttpParts,
   name: string,
 ): Promise<void> {
-  const { sessions, config } = parts
-  const body = await readBody(req, config.limits.lineBytes)
-  if (body === null) return refuse(res, 413, 'mcp_line_too_long')
+  const body = await readBody(req, parts.config.limits.lineBytes, parts.memory)
+  if ('fault' in body) return refuse(res, body.fault === 'mcp_busy' ? 503 : 413, body.fault)
+  try {
+    await exchangeBody(req, res, parts, name, body.bytes)
+  } finally {
+    body.release()
+  }
+}
+
+async function exchangeBody(
+  req: IncomingMessage,
+  res: ServerResponse,
+  parts: HttpParts,
+  name: string,
+  body: Buffer,
+): Promise<void> {
+  const { sessions } = parts
   const read = readLine(body, 'body')
   const messages = 'fault' in read ? [] : read.messages
   let kept: HttpSession
@@ -129,16 +144,34 @@ const headerOf = ({ headers }: IncomingMessage, name: string): string | null => 
   return typeof value === 'string' ? value : null
 }
 
-/** The body; null if it is longer than it may be. */
-async function readBody(req: IncomingMessage, maxBytes: number): Promise<Buffer | null> {
+/** The body, and what gives its memory back; or why it was not read to its end. */
+async function readBody(
+  req: IncomingMessage,
+  maxBytes: number,
+  memory: FairShare,
+): Promise<{ bytes: Buffer; release(): void } | { fault: 'mcp_line_too_long' | 'mcp_busy' }> {
+  const from = req.socket.remoteAddress ?? ''
   const chunks: Buffer[] = []
   let length = 0
-  for await (const chunk of req as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > maxBytes) return null
-    chunks.push(chunk)
+  const release = () => {
+    if (length > 0) memory.give(from, length)
+    length = 0
   }
-  return Buffer.concat(chunks, length)
+  try {
+    for await (const chunk of req as AsyncIterable<Buffer>) {
+      const isTooLong = length + chunk.length > maxBytes
+      if (isTooLong || !memory.take(from, chunk.length)) {
+        release()
+        return { fault: isTooLong ? 'mcp_line_too_long' : 'mcp_busy' }
+      }
+      length += chunk.length
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    release()
+    throw error
+  }
+  return { bytes: Buffer.concat(chunks, length), release }
 }
 
 /** Answers in the server's place. @param messages of the request, whose ids the answer has */
@@ -149,7 +182,9 @@ export function refuse(
   why = '',
   messages: readonly Message[] = [],
 ): void {
-  if (status === 413) res.setHeader('connection', 'close')
+  // Of what was not read to its end nothing more is.
+  if (!res.req.complete) res.setHeader('connection', 'close')
+  if (code === 'mcp_busy') res.setHeader('retry-after', '1')
   const ids = messages.flatMap((each) => (each.kind === 'request' ? [each.id] : []))
   const answers = (ids.length > 0 ? ids : [null]).map((id) => errorAnswer(id, code, why))
   answer(res, status, printAnswers(answers, answers.length > 1))

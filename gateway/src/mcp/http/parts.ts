@@ -1,4 +1,5 @@
 // What the requests of one recorder over HTTP share.
+import type { FairShare } from '../../fairness.ts'
 import type { McpConfig, McpHttp } from '../config.ts'
 import type { HttpSessions } from './sessions.ts'
 import type { McpUpstream } from './upstream.ts'
@@ -8,6 +9,8 @@ export type HttpParts = {
   readonly http: McpHttp
   readonly sessions: HttpSessions
   readonly upstream: McpUpstream
+  /** Bytes of clients' bodies, which addresses share. */
+  readonly memory: FairShare
   /** Tells people something: a line on stderr. */
   readonly say: (text: string) => void
 }

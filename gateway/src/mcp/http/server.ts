@@ -1,9 +1,12 @@
 // `killick-gateway mcp-http`: between clients and a server that is reached over HTTP (streamable HTTP).
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GatewayStartError } from '../../errors.ts'
+import { FairShare } from '../../fairness.ts'
 import { openRecorder } from '../../sessions/recorder.ts'
+import { sparing } from '../../sparing.ts'
+import { MAX_AT_A_TIME, takeTurns } from '../../turns.ts'
 import { ApprovalDesk } from '../approval-desk.ts'
 import { MCP_FIELDS, type McpConfig } from '../config.ts'
 import { exchange, refuse } from './exchange.ts'
@@ -39,19 +42,31 @@ export async function recordHttp(config: McpConfig, say: (text: string) => void)
   const upstream = new McpUpstream(http.upstream)
   const name = config.server ?? `${upstream.url.origin}${upstream.url.pathname}`
   const sessions = new HttpSessions(config, name, recorder, desk, say)
-  const parts: HttpParts = { config, http, sessions, upstream, say }
+  const parts: HttpParts = { config, http, sessions, upstream, memory: new FairShare(limits.memoryBytes), say }
   const underWay = new Set<Promise<void>>()
   let count = 0
-  const server = createServer((req, res) => {
-    const taken = take(req, res, parts, `${++count}`).catch((error) => {
-      say(`a request could not be relayed: ${(error as Error).message}`)
+  const often = sparing(say)
+  const inTurn = takeTurns(() =>
+    often(`a connection was closed: more than ${MAX_AT_A_TIME} requests on it had no answer`),
+  )
+  // A stream of server-sent events may be silent for as long as it likes; this is about what clients send.
+  const patience = {
+    requestTimeout: limits.requestMs,
+    headersTimeout: Math.min(HEADERS_MS, limits.requestMs),
+    connectionsCheckingInterval: Math.min(CHECK_MS, limits.requestMs),
+  }
+  const server = createServer(patience, (req, res) => {
+    const taken = inTurn(req, false, () => take(req, res, parts, `${++count}`))?.catch((error) => {
+      often(`a request could not be relayed: ${(error as Error).message}`)
       res.destroy()
     })
+    if (taken === undefined) return
     underWay.add(taken)
     taken.then(() => underWay.delete(taken))
   })
-  // A stream of server-sent events may be silent for as long as it likes.
-  server.requestTimeout = 0
+  server.maxConnections = limits.connections
+  server.on('drop', () => often('a connection was closed: there are as many as limits.connections allows'))
+  server.on('clientError', (error, socket) => often(refusePeer(error, socket as Socket)))
   const [, host, port] = /^\[?(.+?)\]?:(\d+)$/.exec(http.listen)!
   const close = async () => {
     upstream.close()
@@ -80,6 +95,28 @@ export async function recordHttp(config: McpConfig, say: (text: string) => void)
     url: `http://${http.listen.replace(/\d+$/, String(address.port))}${upstream.url.pathname}`,
     close: () => (closing ??= shut()),
   }
+}
+
+/** How long the headers of a request may take, ms; and how often that is looked at. */
+const HEADERS_MS = 60_000
+const CHECK_MS = 1_000
+/** How long a client may take to read why it is refused, ms. */
+const LINGER_MS = 1_000
+
+const REFUSALS: Record<string, string> = {
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+}
+
+/** Answers what never became a request. @returns what is said of it */
+function refusePeer(error: NodeJS.ErrnoException, socket: Socket): string {
+  if (!socket.writable || error.code === 'ECONNRESET') socket.destroy()
+  else {
+    const status = REFUSALS[error.code ?? ''] ?? '400 Bad Request'
+    socket.end(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)
+    setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  }
+  return `a request did not arrive: ${error.message}`
 }
 
 /** Of several, servers take the first, the last or both. */

@@ -3,7 +3,7 @@ import type { FrontAnswer } from '../../src/http/answers.ts'
 import { type Child, copyable, h, type IconName, icon } from '../shared/dom.ts'
 import { anchoredWords, moment } from '../shared/standing.ts'
 import { said } from '../shared/text.ts'
-import { chainName, isTestChain, plural } from '../shared/words.ts'
+import { chainName, isTestChain } from '../shared/words.ts'
 
 const LOOK_EVERY_MS = 10_000
 
@@ -32,7 +32,7 @@ function standing(log: Log): HTMLElement {
     h(
       'p',
       {},
-      `${plural(log.events, 'event')} in ${count(log.entries)} log ${log.entries === 1 ? 'entry' : 'entries'}.`,
+      `${count(log.events)} ${log.events === 1 ? 'event' : 'events'} in ${count(log.entries)} log ${log.entries === 1 ? 'entry' : 'entries'}.`,
     ),
     newest !== undefined &&
       h(

@@ -48,7 +48,7 @@ function verdict({ failed, last }: Audit): HTMLElement {
       'The first begins within half a minute of the start of the service. What it finds is shown here.',
     )
   return last.outcome === 'pass'
-    ? h('p', { class: 'state open' }, 'The ledger is what was recorded.')
+    ? h('p', { class: 'state open' }, 'When it was last audited, the ledger was what was recorded.')
     : h('p', { class: 'state expired' }, 'Nothing is known to be wrong, but not everything could be checked.')
 }
 
@@ -84,7 +84,9 @@ function section(title: string, { outcome, at: end, seconds, size, events, first
       Ended: at(end),
       Took: seconds < 60 ? `${seconds.toLocaleString('en', { maximumSignificantDigits: 3 })} s` : span(seconds),
       Checked:
-        events === null || size === null ? 'nothing' : `${count(events)} events in ${count(size)} entries of the log`,
+        events === null || size === null
+          ? 'nothing'
+          : `${count(events)} events in the first ${count(size)} entries of the log`,
       'First at fault': first && fault(first),
       ...(findings.length > 0 && {
         [outcome === 'fail' ? 'Failed' : 'Left open']: h(

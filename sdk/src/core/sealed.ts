@@ -29,6 +29,10 @@ export function sealedIn(field: string, value: unknown): SealedValue | null {
   return isObject(change) && hasMembers(change, ['path', 'after']) && change.path === '' ? asSealed(change.after) : null
 }
 
+/** Names of the fields that are sealed. @param fields those of an event that are there */
+export const sealedNames = (fields: Readonly<Record<string, unknown>>): string[] =>
+  Object.keys(fields).filter((name) => sealedIn(name, fields[name]) !== null)
+
 /** The value of a field that a sealed value stands in: as much around it as the field's form asks for. */
 export function sealedField(field: string, { type, id, jwe }: SealedValue): JsonValue {
   const value = { type, id, jwe }

@@ -3,7 +3,7 @@
  * session.
  */
 
-export { type SealedValue, sealedIn } from '../core/sealed.ts'
+export { type SealedValue, sealedIn, sealedNames } from '../core/sealed.ts'
 export { type AuditReliance, auditInWords } from './audit.ts'
 export { type BundlePhrases, bundleEnglish, conditionsOf } from './bundle.ts'
 export { english, type Print } from './english.ts'

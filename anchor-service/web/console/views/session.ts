@@ -1,5 +1,5 @@
 /** A session: its steps in order, each with what came of it and its proof; played in its own time or faster. */
-import { endingInWords, readStep, SESSION_TARGET, type SessionStep, sealedIn, tellStep } from '@killick/sdk/words'
+import { endingInWords, readStep, SESSION_TARGET, type SessionStep, sealedNames, tellStep } from '@killick/sdk/words'
 import type { AnchorAnswer } from '../../../src/http/answers.ts'
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
@@ -199,7 +199,7 @@ function ending(
 ): Child {
   const isOpen = step.opens !== null && !ended.has(step.opens)
   const words = isOpen ? 'no outcome found' : endingInWords(step)
-  const sealed = Object.entries(fields).filter(([name, value]) => sealedIn(name, value) !== null).length
+  const sealed = sealedNames(fields).length
   const lost = [
     sealed > 0 && h('span', { class: 'note' }, ` ${plural(sealed, 'field')} sealed`),
     missing > 0 && h('span', { class: 'bad note' }, ` ${plural(missing, 'field')} lost`),

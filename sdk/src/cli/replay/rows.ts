@@ -5,7 +5,7 @@ import { KillickError } from '../../core/errors.ts'
 import { isCount, type ParsedEvent, parseEvent } from '../../core/event.ts'
 import { isObject, type JsonObject, type JsonValue } from '../../core/json.ts'
 import { nodePrimitives } from '../../node/primitives.ts'
-import { SESSION_TARGET, sealedIn } from '../../words/index.ts'
+import { SESSION_TARGET, sealedIn, sealedNames } from '../../words/index.ts'
 
 /** An event that belongs to the session. */
 export type SessionRow = Readable | Altered
@@ -72,8 +72,8 @@ export function readRow(row: JsonValue, path: string): SessionRow {
   if (typeof row.token !== 'string') throw malformed(`${path} holds an event without its bytes`)
   try {
     const event = parseEvent(row.token, nodePrimitives)
-    const sealed = Object.entries(event.fields).filter(([name, value]) => sealedIn(name, value) !== null).length
-    return { event, logIndex, hidden: event.fieldCount - event.disclosures.length, sealed }
+    const hidden = event.fieldCount - event.disclosures.length
+    return { event, logIndex, hidden, sealed: sealedNames(event.fields).length }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     return altered(row, logIndex, `${error.code}: ${error.message}`)

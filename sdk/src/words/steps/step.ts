@@ -3,7 +3,7 @@
  * something else. Read from the fields alone; nothing here is checked.
  */
 import { isObject, type JsonObject, type JsonValue } from '../../core/json.ts'
-import { sealedIn } from '../../core/sealed.ts'
+import { sealedNames } from '../../core/sealed.ts'
 
 /** What is needed of an event. `missing`: how many of its fields are not shown; absent: none. */
 export type SessionEvent = {
@@ -67,9 +67,9 @@ const KINDS = ['http'] as const
 export type OpenEvent = SessionEvent & { readonly sealed: ReadonlySet<string> }
 
 export function withoutSealed({ fields, ...event }: SessionEvent): OpenEvent {
-  const all = Object.entries(fields)
-  const sealed = new Set(all.flatMap(([name, value]) => (sealedIn(name, value) === null ? [] : [name])))
-  return { ...event, fields: Object.fromEntries(all.filter(([name]) => !sealed.has(name))), sealed }
+  const sealed = new Set(sealedNames(fields))
+  const open = Object.entries(fields).filter(([name]) => !sealed.has(name))
+  return { ...event, fields: Object.fromEntries(open), sealed }
 }
 
 /** Whether a field may have been recorded that is not there. Metadata say of others that they were too large, and of an outcome that it is not known. */

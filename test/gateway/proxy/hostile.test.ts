@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { sparing } from '../../../gateway/src/sparing.ts'
 import { begin, find, raw, serve } from './support.ts'
 
 let upstream: Awaited<ReturnType<typeof serve>>
@@ -252,4 +253,22 @@ test('CONNECT is answered, and the connection ends', async () => {
   expect((await fetch(it.url)).status).toBe(200)
   const asked = find(await it.events(), 'http.request').map(({ metadata }) => metadata.path)
   expect(asked).toEqual(['/slow', '/'])
+})
+
+test('a flood of one line hides no other, and how many were left out is said', () => {
+  vi.useFakeTimers()
+  try {
+    const said: string[] = []
+    const say = sparing((text) => said.push(text))
+    for (let i = 0; i < 1000; i++) say(`a request failed: ${i}`)
+    say('TLS: the certificate ends tomorrow')
+    expect(said).toHaveLength(21)
+    expect(said.at(-1)).toBe('TLS: the certificate ends tomorrow')
+    vi.advanceTimersByTime(10_000)
+    expect(said.slice(21)).toEqual(['980 more lines that begin with "a request failed:" were left out'])
+    say('a request failed: again')
+    expect(said.at(-1)).toBe('a request failed: again')
+  } finally {
+    vi.useRealTimers()
+  }
 })

@@ -153,15 +153,22 @@ const ORIGIN_WHY = 'must be an origin such as http://127.0.0.1:3000, or unix: an
 
 function upstreamOf(root: Members, path: (text: string | null) => string | null): HttpUpstream {
   if (typeof root.any('upstream') === 'string')
-    return { url: root.text('upstream', ORIGIN, ORIGIN_WHY), ca: null, cert: null, key: null, host: 'client' }
+    return {
+      ...{ url: root.text('upstream', ORIGIN, ORIGIN_WHY), serverName: null, host: 'client' },
+      ...{ ca: null, cert: null, key: null },
+    }
   const upstream = root.object('upstream')
   const made: HttpUpstream = {
     url: upstream.text('url', ORIGIN, ORIGIN_WHY),
+    serverName: upstream.has('serverName')
+      ? upstream.text('serverName', /^(?!-)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/, 'must be a name of DNS')
+      : null,
     ca: path(upstream.optional('ca')),
     cert: path(upstream.optional('cert')),
     key: path(upstream.optional('key')),
     host: upstream.choice('host', ['client', 'upstream']),
   }
+  if (made.serverName !== null && !made.url.startsWith('https://')) upstream.fault('serverName', 'is for https:// only')
   if ((made.cert === null) !== (made.key === null)) upstream.fault('', 'must have both cert and key, or none')
   upstream.done()
   return made

@@ -10,9 +10,11 @@ import type { HeaderMap } from './headers.ts'
 export type HttpUpstream = {
   /**
    * Its origin, `http://` or `https://` with host and port and no path; or `unix:` and the path of a socket. It is spoken to in HTTP/1.1. Its
-   * certificate must be for this host, whatever `host` is.
+   * certificate must be for this host, whatever `host` is, or for `serverName`.
    */
   url: string
+  /** Name that its certificate must be for where that is another one, as where `url` has an address. Default: the host in `url`. */
+  serverName: string | null
   /** File with the certificates of those who may have signed its certificate, PEM. Default: those that Node trusts. */
   ca: string | null
   /** Files with the proxy's own certificate and key for it, PEM. Default: none. */
@@ -32,7 +34,7 @@ export type Upstream = {
 }
 
 /** @param connections at most, to one upstream @throws GatewayStartError if a file cannot be read */
-export function openUpstream({ url, ca, cert, key, host }: HttpUpstream, connections: number): Upstream {
+export function openUpstream({ url, serverName, ca, cert, key, host }: HttpUpstream, connections: number): Upstream {
   const socketPath = url.startsWith('unix:') ? url.slice(5) : null
   const target = socketPath === null ? new URL(url) : null
   const isTls = target?.protocol === 'https:'
@@ -41,7 +43,7 @@ export function openUpstream({ url, ca, cert, key, host }: HttpUpstream, connect
   const agent = isTls ? new TlsAgent({ ...pool, ...files }) : new Agent(pool)
   const name = target?.hostname.replace(/^\[(.*)\]$/, '$1') ?? ''
   // Of the client's Host Node would make the name that is asked for, and that the certificate must have: whoever asks would choose it.
-  const servername = isIP(name) === 0 ? name : ''
+  const servername = serverName ?? (isIP(name) === 0 ? name : '')
   const where =
     socketPath === null ? { host: name, port: target!.port || (isTls ? 443 : 80), servername } : { socketPath }
   return {

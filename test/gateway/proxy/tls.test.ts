@@ -336,6 +336,8 @@ test('the certificate of the server is held against its own name, whatever host 
   // Not even where the client names who the certificate is for.
   const other = await begin({ url: `https://127.0.0.1:${port}`, ca: tls.clientCa })
   expect(await ask(other.url, 'localhost')).toContain('"http_upstream_unreachable"')
+  const named = await begin({ url: `https://127.0.0.1:${port}`, serverName: 'localhost', ca: tls.clientCa })
+  expect(await ask(named.url, 'api.test')).toContain('\r\n\r\napi.test')
   server.close()
   server.closeAllConnections()
 })

@@ -105,7 +105,7 @@ export function checkPostgresConfig(value: JsonValue, folder: string = process.c
 
 /**
  * Passwords in the text of a statement: behind PASSWORD, as `CREATE ROLE` and the options of `CREATE USER MAPPING` have it, whatever is a space to the
- * server and however the text is quoted; in texts that tell how to connect, as `CREATE SUBSCRIPTION` and dblink have them; and in URLs.
+ * server and however the text is quoted; and in texts that tell how to connect, as `CREATE SUBSCRIPTION` and dblink have them.
  */
 const SQL_PASSWORD = {
   name: 'sql-password',
@@ -115,7 +115,6 @@ const SQL_PASSWORD = {
     /\bpassword(?:"?(?:\s|--[^\n]{0,200}\n|\/\*[^*]{0,200}\*\/){1,100}|(?<=\b(?:role|user|group)\s[^']{0,1000}password)(?='))(?:(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|(?:U&)?'(?:[^']|''){0,1000}')(?:\s{1,100}'(?:[^'\\]|''|\\.){0,1000}'){0,20}|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu,
     // Spaces behind = are matched in one way only: in two, a few empty values in a row would take minutes.
     /\bpassword(?<='(?:\w{1,40}\s{0,9}=(?:\s{0,9}(?:''[^']{0,200}''|[^\s'=]{1,200})\s{1,9}|\s{1,18})){0,30}password)\s{0,9}=\s{0,9}(?:''(?:[^'\\]|\\.){0,1000}''|[^\s']{1,1000})/iu,
-    /(?<=[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@']{0,256}:)[^\s/']{1,1000}(?=@)/iu,
   ],
 }
 

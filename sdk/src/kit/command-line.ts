@@ -8,9 +8,6 @@ import { compileRedaction, type Redaction, type RedactionRules, type Removal, ST
 const SECRET_NAME =
   /(?:passw(?:or)?d|passphrase|secret|token|(?:api|access|secret|private)[-_]?key|credentials?|authorization|bearer|cookie)$|(?:^|[-_.])(?:pass|pwd|auth|otp|pin)$/i
 
-/** Behind the user in `postgres://user:…@host`. */
-const URL_PASSWORD = /(?<=[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@]{0,256}:)[^\s/]+(?=@)/i
-
 /**
  * Behind `PASSWORD`, `PASSWORD FOR … =` and `IDENTIFIED BY` in SQL. A backslash may be one before a quote or no more than itself. Without a space
  * the quote may be the end of a text; not where it is the first one of CREATE USER.
@@ -21,6 +18,10 @@ const SQL_PASSWORD =
 const SECRET = 'secret'
 const URL_RULE = 'url-password'
 const SQL_RULE = 'sql-password'
+const OWN_RULES: RedactionRules = [
+  { name: URL_RULE, detect: ['urlPassword'] },
+  { name: SQL_RULE, values: [SQL_PASSWORD] },
+]
 const MARK = '[redacted:'
 const markOf = (rule: string): string => `${MARK}${rule}]`
 const QUOTED = String.raw`"(?:[^"\\]|\\.)*"?|'[^']*'?`
@@ -123,8 +124,8 @@ export function compileCommandRedaction(options?: CommandRedactionOptions): Comm
   const { names = [], rules = STANDARD_RULES } = knownOptions(options, { names: true, rules: true }, optionFault)
   const redaction = compileRedaction([
     ...rules,
-    { name: URL_RULE, values: [URL_PASSWORD] },
-    { name: SQL_RULE, values: [SQL_PASSWORD] },
+    // The standard rules have the first.
+    ...OWN_RULES.filter(({ name }) => !rules.some((rule) => rule.name === name)),
   ])
   const named = new Set(names.map(bare))
   const known = new Map<string, string | null>()

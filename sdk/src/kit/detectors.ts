@@ -8,8 +8,9 @@
  * - `bearer`: the credentials behind `Bearer` or `Basic`
  * - `apiKey`: keys that their issuers give a known beginning, such as `sk_live_`, `ghp_`, `AKIA`
  * - `privateKey`: private keys in PEM
+ * - `urlPassword`: the password in a URL, as in `postgres://ada:…@db/x` (RFC 3986, 3.2.1)
  */
-export type Detector = 'card' | 'jwt' | 'bearer' | 'apiKey' | 'privateKey'
+export type Detector = 'card' | 'jwt' | 'bearer' | 'apiKey' | 'privateKey' | 'urlPassword'
 
 /** From and to, as `slice` takes them; in order, and none in another. */
 export type Ranges = readonly (readonly [from: number, to: number])[]
@@ -63,6 +64,7 @@ export const FINDERS: { readonly [name in Detector]: Finder } = {
     /-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,20}PRIVATE KEY-----|$)/,
     27,
   ),
+  urlPassword: findUrlPasswords,
 }
 
 const TOKEN = /eyJ[\w-]{6,}(?:\.[\w-]*){2,4}(?:~[\w-]*)*/y
@@ -96,6 +98,36 @@ function findCredentials(text: string): Ranges {
   }))
     .filter(({ credential }) => isCredential(credential))
     .map(({ to, credential }) => [to - credential.length, to] as const)
+}
+
+/** What a URL has before its path, by the standard; and where it has a password with signs in it that the standard would have written otherwise. */
+const AUTHORITY = /[^\s/?#"'`<>\\]*/y
+const WITH_ODD_SIGNS = /[^\s/"']*/y
+
+/** Of several signs `@` the last one ends the password, as those who forget to write it as `%40` expect. */
+function findUrlPasswords(text: string): Ranges {
+  let at = text.indexOf('://')
+  if (at === -1) return NONE
+  const found: [number, number][] = []
+  for (; at !== -1; at = text.indexOf('://', at + 3)) {
+    if (!/[a-z0-9+.-]/i.test(text[at - 1] ?? '')) continue
+    const from = at + 3
+    const colon = text.indexOf(':', from)
+    if (colon === -1) break
+    const end = endOf(AUTHORITY, text, from)
+    if (colon >= end) continue
+    let rest = text.slice(colon + 1, end)
+    // Behind a host stands its port.
+    if (!rest.includes('@') && !/^\d*$/.test(rest)) rest = text.slice(colon + 1, endOf(WITH_ODD_SIGNS, text, from))
+    const length = rest.lastIndexOf('@')
+    if (length > 0 && !rest.startsWith('[redacted:')) found.push([colon + 1, colon + 1 + length])
+  }
+  return found
+}
+
+function endOf(pattern: RegExp, text: string, from: number): number {
+  pattern.lastIndex = from
+  return from + pattern.exec(text)![0].length
 }
 
 /** Digits that may be several numbers beside each other; not those behind a decimal point, which has a digit before it. */

@@ -56,6 +56,7 @@ export const STANDARD_RULES: RedactionRules = [
     ],
   },
   { name: 'credential', detect: ['bearer', 'jwt', 'apiKey', 'privateKey'] },
+  { name: 'url-password', detect: ['urlPassword'] },
   { name: 'card', detect: ['card'] },
 ]
 

@@ -339,7 +339,7 @@ test('a password in a statement is removed before anything is signed', () => {
     'alter role nobody [redacted:sql-password]',
     'alter user mapping for nobody server none options (set "[redacted:sql-password])',
     "alter subscription none connection 'host=db user=''a b'' [redacted:sql-password] port=1'",
-    "alter subscription none connection 'postgres://a:[redacted:sql-password]@db/x'",
+    "alter subscription none connection 'postgres://a:[redacted:url-password]@db/x'",
     "select 'app.password', 'none' = 'a password', 'and then', password = 'x'",
     expect.stringMatching(/ password = x$/),
     'select $1::jsonb, $2',

@@ -1,7 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { draftEvent } from '../../../sdk/src/client/capture.ts'
-import { compileRedaction, createAudit, type RedactionRules, STANDARD_RULES } from '../../../sdk/src/kit/index.ts'
+import {
+  compileRedaction,
+  createAudit,
+  type Detector,
+  type RedactionRules,
+  STANDARD_RULES,
+} from '../../../sdk/src/kit/index.ts'
 import { openLog } from './support.ts'
 
 // Each value is looked for in every event, so twice as many take four times as long.
@@ -171,8 +177,7 @@ describe('rules', () => {
 })
 
 describe('detectors', () => {
-  const find = (detector: 'card' | 'jwt' | 'bearer' | 'apiKey' | 'privateKey', text: string) =>
-    textAfter([{ name: 'x', detect: [detector] }], text)
+  const find = (detector: Detector, text: string) => textAfter([{ name: 'x', detect: [detector] }], text)
   const gone = '[redacted:x]'
   // Numbers that card schemes publish for tests.
   const cards = [
@@ -215,7 +220,8 @@ describe('detectors', () => {
   })
 
   const jwt = `eyJhbGciOiJIUzI1NiJ9.${btoa('{"sub":"1"}').replaceAll('=', '')}.c2lnbmF0dXJl`
-  const secrets: [Parameters<typeof find>[0], string, string][] = [
+  type Case = [detector: Detector, text: string, left: string]
+  const secrets: Case[] = [
     ['jwt', `token=${jwt}; path=/`, `token=${gone}; path=/`],
     ['jwt', `x_${jwt}~WyJhIl0~`, `x_${gone}`],
     ['jwt', `eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.`, gone],
@@ -230,6 +236,19 @@ describe('detectors', () => {
     ['privateKey', `a\n-----BEGIN EC ${'PRIVATE KEY'}-----\nMC4\n-----END EC PRIVATE KEY-----\nb`, `a\n${gone}\nb`],
     ['privateKey', `-----BEGIN ${'PRIVATE KEY'}-----\nMC4 cut off`, gone],
     ['privateKey', '-----BEGIN PUBLIC KEY-----', '-----BEGIN PUBLIC KEY-----'],
+    ['urlPassword', 'see postgres://ada:hunter2@db:5432/x.', `see postgres://ada:${gone}@db:5432/x.`],
+    ['urlPassword', 'redis://:p@ss:word@[::1]:6379', `redis://:${gone}@[::1]:6379`],
+    ['urlPassword', '{"a":"amqp://b:c@d","e":"f@g"}', `{"a":"amqp://b:${gone}@d","e":"f@g"}`],
+    ['urlPassword', 'mysql://a:b?c#d@e/f https://g:h@i', `mysql://a:${gone}@e/f https://g:${gone}@i`],
+    ['urlPassword', 'smtp://ada@example.com:x@mail', `smtp://ada@example.com:${gone}@mail`],
+    ...[
+      'https://h:443?mail=a@b.c',
+      'https://h/a:b@c',
+      'http://[::1]:80/',
+      'https://ada@h/',
+      'a: b://c d@e',
+      'k://a:[redacted:y]@b',
+    ].map((text): Case => ['urlPassword', text, text]),
   ]
   test.each(secrets)('%s in %s', (detector, text, left) => {
     expect(find(detector, text)).toBe(left)
@@ -248,6 +267,10 @@ describe('detectors', () => {
       'sk-a',
       'SG.',
       'xoxb-',
+      'a://b:c ',
+      'a://b:c/',
+      '://',
+      'a://b:c"',
     ]
     const { redactValue } = { redactValue: (text: string) => removed(STANDARD_RULES, text) }
     for (const piece of hostile) {

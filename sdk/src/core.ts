@@ -190,6 +190,7 @@ export {
   retentionEndFields,
   retentionFields,
 } from './core/retention.ts'
+export { sealedIn } from './core/sealed.ts'
 export { type Signer, verifySignature } from './core/signature.ts'
 export { type LogPlace, parseSuccession, printSuccession, type Succession } from './core/succession.ts'
 export { printable } from './core/text.ts'

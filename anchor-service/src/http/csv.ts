@@ -1,5 +1,5 @@
 /** Events as CSV (RFC 4180), safe to open in a spreadsheet. */
-import type { JsonObject, JsonValue } from '@killick/sdk/core'
+import { type JsonObject, type JsonValue, sealedIn } from '@killick/sdk/core'
 import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
 
 /** Columns from the event's place in the log, from its fields, and what became of it; scripts rely on first and last staying. */
@@ -30,10 +30,16 @@ const party = (value: unknown) => {
 /** A value for people; NDJSON has it for programs. */
 const told = (value: JsonValue): string => (typeof value === 'string' ? value : JSON.stringify(value))
 
+/** What is told in the place of a value that is sealed: its ciphertext is none, and may be longer than a cell of a spreadsheet can be. */
+function sealedWords(field: string, value: JsonValue | undefined): string | null {
+  const sealed = sealedIn(field, value)
+  return sealed && `sealed, under key ${sealed.id}`
+}
+
 /** "ip: 203.0.113.7; requestId: req-8f2c" */
-const members = (value: JsonValue | undefined): string =>
+const members = (value: JsonValue | undefined, say: (member: JsonValue, name: string) => string = told): string =>
   Object.entries((value ?? {}) as JsonObject)
-    .map(([name, member]) => `${name}: ${told(member)}`)
+    .map(([name, member]) => `${name}: ${say(member, name)}`)
     .join('; ')
 
 /** "/status: draft → approved; /note: (nothing) → new" */
@@ -56,7 +62,9 @@ export function csvLine(event: FoundEvent | UnreadableEvent): string {
     ...[action, party(actor), parties.map(party).join(' '), outcome],
     ...[occurredAt, actorName, actorEmail === undefined ? '' : told(actorEmail)],
     names.some((name) => name !== '') ? names.join('; ') : '',
-    ...[changesOf(changes), members(context), members(metadata), members(others)],
+    sealedWords('changes', changes) ?? changesOf(changes),
+    ...[sealedWords('context', context) ?? members(context), sealedWords('metadata', metadata) ?? members(metadata)],
+    members(others, (member, name) => sealedWords(name, member) ?? told(member)),
     leafHash,
     ...('error' in event ? ['', '', ''] : [event.missing, event.erased, event.expired]),
     'error' in event ? event.error.code : '',

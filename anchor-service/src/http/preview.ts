@@ -1,5 +1,5 @@
 /** What a chat tool shows of a proof link: only what the link itself discloses. */
-import type { JsonObject, ParsedEvent } from '@killick/sdk/core'
+import { type JsonObject, type ParsedEvent, sealedIn } from '@killick/sdk/core'
 
 export type Preview = { title: string; description: string }
 
@@ -18,6 +18,8 @@ function words(value: unknown): string {
 }
 
 function party(value: unknown): string {
+  // As the page says it; the name of the key is nobody's.
+  if (sealedIn('actor', value) !== null) return 'somebody or something whose name is sealed'
   const { type, id, name } = value as JsonObject
   return words(name ?? `${type} ${id}`)
 }

@@ -14,7 +14,7 @@ import {
 } from '@killick/sdk/sealing'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
-import { call, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { ADMIN, call, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
 import { createDatabase } from '../../support/postgres.ts'
 import { killick } from '../cli/support.ts'
 import { tempDir } from '../client/support.ts'
@@ -162,6 +162,18 @@ test('the command line reads with a store of keys, and says what it cannot read'
   const history = await told('history', 'order', 'o-7', ...access)
   expect(history).toMatch(/changes not shown {2}by somebody who is not shown/)
   expect(history).not.toMatch(/eyJ/)
+
+  // Nor does the service itself show a ciphertext as a value: neither to a spreadsheet nor to a chat tool.
+  const csv = (await call(service.url, '/v1/events/export?format=csv&target=o-7')).text
+  expect(csv).toContain(`"sealed, under key ${keyId}","sealed, under key ${keyId}",""`)
+  expect(csv).not.toMatch(/eyJ/)
+  const { json: link } = await call(service.url, '/v1/shares', ADMIN, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ eventId: id, fields: ['action', 'actor'] }),
+  })
+  const { text: page } = await call(service.url, new URL(link.url).pathname, null)
+  expect(page).toContain('content="order.edit by somebody or something whose name is sealed"')
 
   const { at } = await eraseSubject(audit, keys, ADA, { actor: DESK, reason: 'request' })
   expect(await told('search', '--target', 'o-7', ...open, ...access)).toContain(`erased on ${at}`)

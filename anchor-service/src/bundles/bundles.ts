@@ -55,6 +55,8 @@ export async function openBundles(deps: BundlesDeps) {
   let working: Promise<void> = Promise.resolve()
   let isWorking = false
   let current: { id: string; cancel: AbortController; ended: Promise<void> } | null = null
+  /** Ends what is still being read of a bundle once it is removed, by its id: who takes long would be told later what was erased meanwhile. */
+  const removed = new Map<string, AbortController>()
   /** Requests are taken one after the other, so that two that ask for the same meet. */
   let taking: Promise<unknown> = Promise.resolve()
 
@@ -64,6 +66,13 @@ export async function openBundles(deps: BundlesDeps) {
   async function save(job: BundleJob): Promise<void> {
     await folder.save(job)
     jobs.set(job.id, job)
+  }
+
+  async function forget(id: string): Promise<void> {
+    jobs.delete(id)
+    removed.get(id)?.abort()
+    removed.delete(id)
+    await folder.remove(id)
   }
 
   async function fail(job: BundleJob, code: string, detail: string): Promise<void> {
@@ -102,10 +111,8 @@ export async function openBundles(deps: BundlesDeps) {
       await save({ ...job, state: 'done', finishedAt: now(), entries, events, bytes, of: entries, sha256, scope })
       metrics.ended('done')
     } catch (error) {
-      if (cancel.signal.aborted) {
-        jobs.delete(id)
-        await folder.remove(id)
-      } else if (stop.signal.aborted) await save(waiting)
+      if (cancel.signal.aborted) await forget(id)
+      else if (stop.signal.aborted) await save(waiting)
       else if (error instanceof Refusal) await fail(job, error.code, error.message)
       else {
         log?.error({ err: error, bundle: id }, 'a bundle could not be made')
@@ -168,9 +175,7 @@ export async function openBundles(deps: BundlesDeps) {
       return Date.parse(finishedAt) <= oldest || lastGone !== (gone ?? -1)
     }
     for (const job of jobs.values()) {
-      if (!isPast(job)) continue
-      jobs.delete(job.id)
-      await folder.remove(job.id)
+      if (isPast(job)) await forget(job.id)
     }
     await folder.removeLeft(isPast)
   }
@@ -220,12 +225,14 @@ export async function openBundles(deps: BundlesDeps) {
     list: (): BundleJob[] => [...jobs.values()].reverse(),
     /** @throws Refusal bundle_not_found */
     find,
-    /** Where its file is. @throws Refusal bundle_not_found | bundle_not_ready */
-    async file(id: string): Promise<{ job: BundleJob; path: string }> {
+    /** Where its file is, and what ends the reading of it. @throws Refusal bundle_not_found | bundle_not_ready */
+    async file(id: string): Promise<{ job: BundleJob; path: string; removed: AbortSignal }> {
       const job = find(id)
       if (job.state !== 'done') throw new Refusal('bundle_not_ready', undefined, { state: job.state })
-      if (!(await isThere(job))) throw new Refusal('bundle_not_found')
-      return { job, path: folder.file(id) }
+      if (!(await isThere(job)) || !jobs.has(id)) throw new Refusal('bundle_not_found')
+      const end = removed.get(id) ?? new AbortController()
+      removed.set(id, end)
+      return { job, path: folder.file(id), removed: end.signal }
     },
     /** When it is removed; null: it is not made yet. */
     removedAt: ({ finishedAt }: BundleJob): string | null =>
@@ -253,8 +260,7 @@ export async function openBundles(deps: BundlesDeps) {
         cancel.abort()
         await ended
       }
-      jobs.delete(id)
-      await folder.remove(id)
+      await forget(id)
     },
     /** Removes what is too old, and what was made before fields were erased; else that is done every few seconds. */
     removeOld,
@@ -277,8 +283,7 @@ export async function openBundles(deps: BundlesDeps) {
   /** Whether a bundle is still to be had. One whose file somebody has removed, or cut off, is forgotten. */
   async function isThere(job: BundleJob): Promise<boolean> {
     if (job.state !== 'done' || (await folder.hasFile(job))) return true
-    jobs.delete(job.id)
-    await folder.remove(job.id)
+    await forget(job.id)
     return false
   }
 

@@ -156,7 +156,7 @@ export function bundleRoutes(app: App, { bundles, ledger, tokens, rateLimit }: A
       },
     },
     async (request, reply) => {
-      const { job, path } = await bundles.file(request.params.id)
+      const { job, path, removed } = await bundles.file(request.params.id)
       const { bytes, sha256, id } = job
       const etag = `"${sha256}"`
       reply.headers({
@@ -184,7 +184,7 @@ export function bundleRoutes(app: App, { bundles, ledger, tokens, rateLimit }: A
           targets: [{ type: 'bundle', id }],
           metadata: { sha256, bytes },
         })
-      return reply.send(createReadStream(path, { start, end }))
+      return reply.send(createReadStream(path, { start, end, signal: removed }))
     },
   )
 

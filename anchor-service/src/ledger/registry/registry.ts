@@ -324,12 +324,18 @@ export function keepRegistry(
     async compareAll(db) {
       await catchUp(db)
       const { names } = registry
+      const suspects = new Set<string>()
       for (let at = 0; at < names.length; at += SOURCES_AT_ONCE) {
         const some = names.slice(at, at + SOURCES_AT_ONCE)
         const all = (await Promise.all(some.map((name) => read(db, name)))).flat()
-        for (const { source, message } of differences(all, await readRows(db, some))) report(source, message)
+        for (const { source } of differences(all, await readRows(db, some))) suspects.add(source)
       }
-      for (const source of await readOthers(db, names)) report(source, 'sources: a row that no registration stands for')
+      const others = await readOthers(db, names)
+      // Sources may have been registered, or changed, since the walk.
+      if (suspects.size + others.length > 0) await catchUp(db)
+      for (const source of suspects) await compare(db, source)
+      for (const source of others)
+        if (registry.source(source) === undefined) report(source, 'sources: a row that no registration stands for')
       isChecked = true
     },
     report,

@@ -221,6 +221,28 @@ test('altered rows that nobody has asked for are found as soon as a service star
   await fresh.close()
 })
 
+test('what is registered while a service that starts compares is no fault', async () => {
+  const pool = openPool(service.databaseUrl, true, 3)
+  const key = (name: string) => loadSigner(join(service.folder, 'keys', name))
+  const [logSigner, systemSigner] = [await key('log.json'), await key('system.json')]
+  const ledger = await openLedger({ pool, origin: service.origin, logSigner, systemSigner })
+  let isLate = false
+  const query = async (...asked: [text: string, values?: unknown[]]) => {
+    // Behind the walk, and before the rows are read.
+    if (!isLate && asked[0].includes('json_agg')) {
+      isLate = true
+      expect((await register(service.url, 'late', [{ jwk: signer.jwk }])).status).toBe(201)
+      expect((await register(service.url, 'other', [], { heartbeat: 60 })).status).toBe(201)
+    }
+    return pool.query(...asked)
+  }
+  await ledger.registry.compareAll({ query } as Pick<typeof pool, 'query'>)
+  expect([isLate, ledger.registry.status()]).toEqual([true, { checked: true, altered: [] }])
+  await ledger.close()
+  await pool.end()
+  await keepTables(service, TABLES)
+})
+
 test('a row that ends the time of the ledger’s own key, which the log does not, ends nothing', async () => {
   await tamper(service, `update source_keys set not_after = '${PAST}' where source = 'killick'`)
   expect((await register(service.url, 'written', [{ jwk: signer.jwk }])).status).toBe(201)

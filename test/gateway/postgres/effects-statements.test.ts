@@ -347,5 +347,19 @@ describe("PostgreSQL's own names", () => {
     expect(made.operators.split(' ').filter((name) => !operators.has(name))).toEqual([])
     const types = await names(`select typname as name from pg_type where typnamespace = 'pg_catalog'::regnamespace`)
     expect(made.types.split(' ').filter((name) => !types.has(name))).toEqual([])
+    const classes = await names(
+      `select opcname as name from pg_opclass where opcnamespace = 'pg_catalog'::regnamespace`,
+    )
+    expect(made.operatorClasses.split(' ').filter((name) => !classes.has(name))).toEqual([])
+    // Only contents and statistics are in the others.
+    const catalogs = await names(
+      `select relname as name from pg_class where relnamespace = 'pg_catalog'::regnamespace and relkind = 'r'
+       or relkind = 'v' and relname <> 'pg_settings' and pg_relation_is_updatable(oid, false) & 28 in (16, 28)
+       and relnamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)`,
+    )
+    const others = ['pg_largeobject', 'pg_statistic', 'pg_statistic_ext_data', 'pg_stat_database_conflicts']
+    expect([...catalogs].filter((name) => !made.catalogs.split(' ').includes(name) && !others.includes(name))).toEqual(
+      [],
+    )
   })
 })

@@ -17,3 +17,9 @@ export const BUILT_IN_OPERATORS: ReadonlySet<string> = new Set(made.operators.sp
 
 /** Types of pg_catalog. */
 export const BUILT_IN_TYPES: ReadonlySet<string> = new Set(made.types.split(' '))
+
+/** Operator classes of pg_catalog: an index is made with the functions of its own. */
+export const BUILT_IN_OPERATOR_CLASSES: ReadonlySet<string> = new Set(made.operatorClasses.split(' '))
+
+/** Catalogs that hold definitions, privileges and settings, and views through which their rows can be changed. */
+export const CATALOGS: ReadonlySet<string> = new Set(made.catalogs.split(' '))

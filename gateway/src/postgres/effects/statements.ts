@@ -2,7 +2,9 @@
 import type { StatementKind, TransactionStep, UnknownWhy } from './effect.ts'
 import { EffectDraft } from './effect-draft.ts'
 import type { SqlTree } from './parser.ts'
+import { printName } from './table-names.ts'
 import {
+  changesRows,
   constantOf,
   namesColumn,
   type Scope,
@@ -39,7 +41,7 @@ const list = (value: unknown): SqlTree[] => (Array.isArray(value) ? value : [])
 VISITS.InsertStmt = (node, scope, draft) => {
   draft.kinds.add('insert')
   const inside = withClause(node, scope, draft)
-  const table = writes(node.relation, draft)
+  const table = changesRows(node.relation, draft)
   const conflict = node.onConflictClause as SqlTree | undefined
   if (conflict?.action === 'ONCONFLICT_UPDATE') draft.kinds.add('update')
   if (table !== null && (conflict !== undefined || node.returningClause !== undefined)) draft.reads.add(table)
@@ -62,7 +64,7 @@ VISITS.DeleteStmt = (node, scope, draft) => {
 
 function changed(node: SqlTree, scope: Scope, draft: EffectDraft): void {
   const inside = withClause(node, scope, draft)
-  const table = writes(node.relation, draft)
+  const table = changesRows(node.relation, draft)
   if (table !== null) draft.reads.add(table)
   if (table !== null && !namesColumn(node.whereClause)) draft.withoutWhere.add(table)
   walkRest(node, ['withClause', 'relation'], inside, draft)
@@ -71,7 +73,7 @@ function changed(node: SqlTree, scope: Scope, draft: EffectDraft): void {
 VISITS.MergeStmt = (node, scope, draft) => {
   draft.kinds.add('merge')
   const inside = withClause(node, scope, draft)
-  const table = writes(node.relation, draft)
+  const table = changesRows(node.relation, draft)
   if (table !== null) draft.reads.add(table)
   for (const { MergeWhenClause: clause } of list(node.mergeWhenClauses) as { MergeWhenClause: SqlTree }[]) {
     const kind = MERGES[String(clause.commandType)]
@@ -110,7 +112,7 @@ VISITS.CopyStmt = (node, scope, draft) => {
   if (node.query !== undefined) inner(node.query, scope, draft)
   else if (node.is_from === true) {
     draft.kinds.add('insert')
-    writes(node.relation, draft)
+    changesRows(node.relation, draft)
   } else {
     draft.kinds.add('select')
     walk(node.relation, scope, draft)
@@ -421,6 +423,16 @@ const hasSchemas = ({ pubobjects }: SqlTree): boolean =>
   list(pubobjects).some(({ PublicationObjSpec }) =>
     /^PUBLICATIONOBJ_TABLES_IN/.test(String((PublicationObjSpec as SqlTree | undefined)?.pubobjtype)),
   )
+
+/** The validator of a foreign data wrapper is called at once, whatever its options are. */
+VISITS.CreateFdwStmt = (node, scope, draft) => {
+  for (const { DefElem } of list(node.func_options)) {
+    const { items } = ((DefElem as SqlTree).arg as { List?: SqlTree } | undefined)?.List ?? {}
+    if (isOption(DefElem, 'validator') && items !== undefined) draft.unknown('function', printName(strings(items)))
+  }
+  definition([])(node, scope, draft)
+}
+VISITS.AlterFdwStmt = VISITS.CreateFdwStmt
 
 VISITS.CreateSchemaStmt = (node, scope, draft) => {
   draft.kinds.add('ddl')

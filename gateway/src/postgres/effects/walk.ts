@@ -1,6 +1,12 @@
 // Walks the tree of a statement. What nothing here knows is looked through all the same: a table's name counts as read and a function's
 // name is checked wherever they stand.
-import { BUILT_IN_OPERATORS, BUILT_IN_TYPES, HARMLESS_FUNCTIONS } from './builtins.ts'
+import {
+  BUILT_IN_OPERATOR_CLASSES,
+  BUILT_IN_OPERATORS,
+  BUILT_IN_TYPES,
+  CATALOGS,
+  HARMLESS_FUNCTIONS,
+} from './builtins.ts'
 import type { EffectDraft } from './effect-draft.ts'
 import type { SqlTree } from './parser.ts'
 import { parseName, printName } from './table-names.ts'
@@ -80,6 +86,17 @@ export function writes(node: unknown, draft: EffectDraft): string | null {
   return name
 }
 
+/** A table of which rows are changed. Those of a catalog are what is defined, who may do what, and what is set at the next login. */
+export function changesRows(node: unknown, draft: EffectDraft): string | null {
+  const { schemaname, relname } = (node ?? {}) as SqlTree
+  if (CATALOGS.has(String(relname)) && /^(pg_catalog|information_schema)$/.test(String(schemaname ?? 'pg_catalog'))) {
+    draft.kinds.add('ddl').add('grant')
+    if (relname === 'pg_db_role_setting' || relname === 'pg_proc') draft.kinds.add('identity')
+    draft.unknown('all_tables')
+  }
+  return writes(node, draft)
+}
+
 /** The scope inside a statement that has a WITH. Its parts are looked through. */
 export function withClause(node: SqlTree, scope: Scope, draft: EffectDraft): Scope {
   const clause = node.withClause as { ctes?: { CommonTableExpr: SqlTree }[]; recursive?: boolean } | undefined
@@ -111,11 +128,11 @@ function type(node: SqlTree, draft: EffectDraft): void {
   if (names.length > 0 && !isHarmless(names, BUILT_IN_TYPES)) draft.unknown('type', printName(names))
 }
 
-function operator(list: unknown, draft: EffectDraft): void {
+function operator(list: unknown, draft: EffectDraft, known = BUILT_IN_OPERATORS): void {
   const names = strings(list)
   if (names.length === 0) return
   if (names.length === 1) draft.usesSearchPath = true
-  if (!isHarmless(names, BUILT_IN_OPERATORS)) draft.unknown('operator', names.join('.'))
+  if (!isHarmless(names, known)) draft.unknown('operator', names.join('.'))
 }
 
 /**
@@ -229,6 +246,20 @@ VISITS.JoinExpr = (node, scope, draft) => {
 VISITS.SortBy = (node, scope, draft) => {
   operator(node.useOp, draft)
   walkRest(node, ['useOp'], scope, draft)
+}
+
+/** What an index or partitions are made by: rows that are there are compared at once. */
+VISITS.IndexElem = (node, scope, draft) => {
+  operator(node.opclass, draft, BUILT_IN_OPERATOR_CLASSES)
+  walkRest(node, ['opclass'], scope, draft)
+}
+VISITS.PartitionElem = VISITS.IndexElem
+
+VISITS.exclusions = (node, scope, draft) => {
+  for (const { List } of node as unknown as { List: { items: SqlTree[] } }[]) {
+    walk(List.items[0], scope, draft)
+    operator((List.items[1]?.List as SqlTree | undefined)?.items, draft)
+  }
 }
 
 VISITS.RangeTableSample = (node, scope, draft) => {

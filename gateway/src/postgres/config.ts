@@ -111,8 +111,9 @@ const SQL_PASSWORD = {
   name: 'sql-password',
   values: [
     // A backslash may be one before a quote or no more than itself: that is a setting. A text may go on in the next line. Without a space the quote
-    // may be the end of a text; not where it is the first one of CREATE ROLE.
-    /\bpassword(?:"?(?:\s|--[^\n]{0,200}\n|\/\*[^*]{0,200}\*\/){1,100}|(?<=\b(?:role|user|group)\s[^']{0,1000}password)(?='))(?:(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|(?:U&)?'(?:[^']|''){0,1000}')(?:\s{1,100}'(?:[^'\\]|''|\\.){0,1000}'){0,20}|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu,
+    // may be the end of a text; not where it is the first one of CREATE ROLE. In a text that is executed quotes are doubled, or doubled twice, or
+    // have a backslash; before a space or another end two quotes are an empty password.
+    /\bpassword(?:"?(?:\s|--[^\n]{0,200}\n|\/\*[^*]{0,200}\*\/){1,100}|(?<=\b(?:role|user|group)\s[^']{0,1000}password)(?='))(?:(?:E|U&)?(?:''(?=[^\s;,)'])(?:[^']|''''){0,1000}''|''''(?=[^\s;,)'])[^']{0,1000}''''|\\'[^'\\]{0,1000}\\')|(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|(?:U&)?'(?:[^']|''){0,1000}')(?:\s{1,100}'(?:[^'\\]|''|\\.){0,1000}'){0,20}|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu,
     // Spaces behind = are matched in one way only: in two, a few empty values in a row would take minutes.
     /\bpassword(?<='(?:\w{1,40}\s{0,9}=(?:\s{0,9}(?:''[^']{0,200}''|[^\s'=]{1,200})\s{1,9}|\s{1,18})){0,30}password)\s{0,9}=\s{0,9}(?:''(?:[^'\\]|\\.){0,1000}''|[^\s']{1,1000})/iu,
   ],

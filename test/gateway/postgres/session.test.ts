@@ -181,6 +181,11 @@ beforeAll(async () => {
       'alter user mapping for nobody server none options (set "password" \'do-not-record\')',
       "alter subscription none connection 'host=db user=''a b'' password=do-not-record port=1'",
       "alter subscription none connection 'postgres://a:do-not-record@db/x'",
+      // In a text that is executed, its quotes are doubled.
+      "do $$ begin execute 'alter role nobody password ''do-not-record'' createdb'; end $$",
+      "do 'begin execute ''alter role nobody password ''''do-not-record''''''; end'",
+      "do $$ begin execute E'alter role nobody password \\'do-not-record\\''; end $$",
+      "alter role nobody password '' createdb; select 'x'",
       "select 'app.password', 'none' = 'a password', 'and then', password = 'x'",
       // Looked at in every way in which spaces can be shared out, this would take hours.
       `select none where ${'a=          '.repeat(12)}password = x`,
@@ -340,6 +345,10 @@ test('a password in a statement is removed before anything is signed', () => {
     'alter user mapping for nobody server none options (set "[redacted:sql-password])',
     "alter subscription none connection 'host=db user=''a b'' [redacted:sql-password] port=1'",
     "alter subscription none connection 'postgres://a:[redacted:url-password]@db/x'",
+    "do $$ begin execute 'alter role nobody [redacted:sql-password] createdb'; end $$",
+    "do 'begin execute ''alter role nobody [redacted:sql-password]''; end'",
+    "do $$ begin execute E'alter role nobody [redacted:sql-password]'; end $$",
+    "alter role nobody [redacted:sql-password] createdb; select 'x'",
     "select 'app.password', 'none' = 'a password', 'and then', password = 'x'",
     expect.stringMatching(/ password = x$/),
     'select $1::jsonb, $2',

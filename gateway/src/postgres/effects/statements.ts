@@ -439,6 +439,9 @@ VISITS.CreateSchemaStmt = (node, scope, draft) => {
   for (const each of list(node.schemaElts)) inner(each, scope, draft)
 }
 
+/** PostgreSQL's own. Of others the validator is called when a function is made, and may be anybody's. */
+const LANGUAGES = new Set(['internal', 'sql', 'plpgsql', 'plperl', 'plperlu', 'plpython3u', 'pltcl', 'pltclu'])
+
 /** A body that is a text is executed by whoever calls it; one that is SQL counts as done, as a view's query does. */
 VISITS.CreateFunctionStmt = (node, scope, draft) => {
   draft.kinds.add('ddl')
@@ -448,6 +451,7 @@ VISITS.CreateFunctionStmt = (node, scope, draft) => {
     | undefined
   const named = (language?.arg as { String?: { sval?: string } } | undefined)?.String?.sval
   if (named?.toLowerCase() === 'c') draft.unknown('program')
+  else if (named !== undefined && !LANGUAGES.has(named)) draft.unknown('function', named)
   const { own } = draft
   walk(node.sql_body, scope, draft)
   draft.own = own

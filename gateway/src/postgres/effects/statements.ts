@@ -6,6 +6,7 @@ import { printName } from './table-names.ts'
 import {
   changesRows,
   constantOf,
+  modifiers,
   namesColumn,
   type Scope,
   strings,
@@ -361,8 +362,11 @@ VISITS.Constraint = (node, scope, draft) => {
   walkRest(node, ['pktable'], scope, draft)
 }
 
-/** What a column's type does is done when a row is written, not when the column is defined. */
-VISITS.ColumnDef = (node, scope, draft) => walkRest(node, ['typeName'], scope, draft)
+/** What a column's type does is done when a row is written, not when the column is defined, but for its modifiers. */
+VISITS.ColumnDef = (node, scope, draft) => {
+  modifiers(node.typeName, draft)
+  walkRest(node, ['typeName'], scope, draft)
+}
 
 VISITS.CreateForeignTableStmt = (node, scope, draft) => {
   VISITS.CreateStmt!(node.base as SqlTree, scope, draft)
@@ -452,6 +456,7 @@ VISITS.CreateFunctionStmt = (node, scope, draft) => {
   const named = (language?.arg as { String?: { sval?: string } } | undefined)?.String?.sval
   if (named?.toLowerCase() === 'c') draft.unknown('program')
   else if (named !== undefined && !LANGUAGES.has(named)) draft.unknown('function', named)
+  modifiers([node.parameters, node.returnType], draft)
   const { own } = draft
   walk(node.sql_body, scope, draft)
   draft.own = own
@@ -471,6 +476,7 @@ const PARTS = new Set(['COLUMN', 'TRIGGER', 'RULE', 'POLICY', 'TABCONSTRAINT'].m
 
 /** An object that is named by a list of strings. */
 function object(kind: unknown, named: unknown, draft: EffectDraft): void {
+  modifiers(named, draft)
   const items = (named as { List?: { items?: unknown } } | undefined)?.List?.items
   const parts = strings(items)
   const table = RELATIONS.has(String(kind)) ? parts : PARTS.has(String(kind)) ? parts.slice(0, -1) : []
@@ -500,6 +506,7 @@ VISITS.GrantStmt = (node, _scope, draft) => {
   const isOfTables = node.objtype === 'OBJECT_TABLE' || node.objtype === 'OBJECT_SEQUENCE'
   if (node.targtype !== 'ACL_TARGET_OBJECT' && isOfTables) draft.unknown('all_tables')
   tables(node.objects, draft)
+  modifiers(node.objects, draft)
   cascade(node, draft)
   for (const { AccessPriv } of list(node.privileges))
     for (const column of strings((AccessPriv as SqlTree).cols)) draft.column([column])

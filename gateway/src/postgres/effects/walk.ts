@@ -128,6 +128,14 @@ function type(node: SqlTree, draft: EffectDraft): void {
   if (names.length > 0 && !isHarmless(names, BUILT_IN_TYPES)) draft.unknown('type', printName(names))
 }
 
+/** Types with modifiers, as `mine(3)`: wherever one is named, a function of the type reads them. */
+export function modifiers(value: unknown, draft: EffectDraft): void {
+  if (typeof value !== 'object' || value === null) return
+  const { names, typmods } = value as SqlTree
+  if (Array.isArray(names) && typmods !== undefined) type(value as SqlTree, draft)
+  for (const child of Object.values(value)) modifiers(child, draft)
+}
+
 function operator(list: unknown, draft: EffectDraft, known = BUILT_IN_OPERATORS): void {
   const names = strings(list)
   if (names.length === 0) return

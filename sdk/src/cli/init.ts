@@ -126,6 +126,13 @@ class Run {
   }
 
   #keep(state: InitState): void {
+    const isOther = (name: 'url' | 'source' | 'key') => (state[name] ?? this.#state[name]) !== this.#state[name]
+    if (this.#state.url !== undefined && (isOther('url') || isOther('source') || isOther('key'))) {
+      // What was recorded under other answers is no event of this source in this log; nor is its key this one's.
+      delete this.#state.event
+      delete this.#state.link
+      if (isOther('source') && this.#state.key === `${this.#state.source}.key.json`) delete this.#state.key
+    }
     Object.assign(this.#state, state)
     keepState(this.#folder, this.#state)
   }

@@ -191,7 +191,9 @@ describe('killick init', () => {
     const first = JSON.parse((await killick(args, { cwd })).out)
     // What a run has left that was ended after it had recorded.
     const { url, key, spool } = json(file('killick.json'))
-    writeFileSync(file('.killick-init.json'), JSON.stringify({ url, source, key, spool, event: first.event }))
+    const left = () =>
+      writeFileSync(file('.killick-init.json'), JSON.stringify({ url, source, key, spool, event: first.event }))
+    left()
     const again = await killick(args, { cwd })
     expect(again).toMatchObject({ code: 0, err: expect.stringContaining('Going on where an earlier run ended') })
     expect(JSON.parse(again.out)).toMatchObject({ outcome: 'verified', event: first.event })
@@ -202,6 +204,19 @@ describe('killick init', () => {
         .split('\n')
         .map((line) => JSON.parse(line).id),
     ).toEqual([first.event])
+
+    // Begun anew as another source: what the earlier one recorded is not its event, nor is the key its own.
+    left()
+    rmSync(file('killick.json'))
+    const other = `${source}-b`
+    const anew = await killick([...args, '--source', other, '--spool', 'memory'], { cwd })
+    expect(anew.code, anew.err).toBe(0)
+    const { outcome, event } = JSON.parse(anew.out)
+    expect([outcome, event === first.event, json(file('killick.json')).key]).toEqual([
+      'verified',
+      false,
+      `${other}.key.json`,
+    ])
   })
 
   test('folders get names of their own, whatever they are written in', () => {

@@ -52,6 +52,14 @@ export function draftOf(
   fields: readonly (readonly [string, unknown])[],
   mint: { id: string; time: number; salt: () => string },
 ): Draft {
+  // One for all arrays or objects, as an old library adds, would have something else signed than was checked: the ledger refuses
+  // that for ever, and with it all that follows in the stream.
+  if ('toJSON' in Array.prototype)
+    throw new KillickError(
+      'field_invalid',
+      'Array.prototype or Object.prototype has a toJSON, so JSON.stringify() makes something else of every event',
+      { field: '' },
+    )
   let disclosures = '~'
   const digests: string[] = []
   for (const [name, value] of fields) {

@@ -284,6 +284,9 @@ export function checkEventInput(input: unknown, declared: ReadonlySet<string> | 
   const given = readable('', () =>
     isObject(input) ? Object.entries<unknown>(input) : failInput('', 'must be an object'),
   )
+  const names = declared === null ? FIELDS : [...FIELDS, ...declared]
+  const uncopied = readable('', () => uncopiedMember(input as object, names))
+  if (uncopied !== undefined) failInput(`/${uncopied}`, UNCOPIED)
   const present = new Set<string>()
   for (const [name, value] of given) {
     if (declared !== null && !KNOWN.has(name) && !declared.has(name)) failUnknown(name, declared)
@@ -304,6 +307,22 @@ export function checkEventInput(input: unknown, declared: ReadonlySet<string> | 
   }
   return fields
 }
+
+/** What is said of such a member, after its name. */
+export const UNCOPIED = 'is not among the event’s own enumerable members; copy it into a plain object'
+
+/**
+ * The first of the names that an object has, but not among what is copied of it, such as an accessor of its class: a denial that
+ * is one would be left out, and nobody would know. What every object has, by a polluted prototype, is none of it.
+ */
+export const uncopiedMember = (value: object, names: readonly string[]): string | undefined =>
+  names.find(
+    (name) =>
+      name in value &&
+      !(name in Object.prototype) &&
+      !Object.prototype.propertyIsEnumerable.call(value, name) &&
+      (value as Record<string, unknown>)[name] !== undefined,
+  )
 
 /** What `read` returns. What a getter or proxy of the caller throws meanwhile is the input's fault. */
 function readable<T>(path: string, read: () => T): T {

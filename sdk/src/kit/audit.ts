@@ -8,6 +8,8 @@ import {
   type Party,
   type Recordable,
   type RecordableObject,
+  UNCOPIED,
+  uncopiedMember,
 } from '../core/fields.ts'
 import { isObject } from '../core/json.ts'
 import { knownOptions, type OptionNames } from '../core/options.ts'
@@ -173,8 +175,8 @@ function auditOf(keeper: Keeper, own: AuditContext): Audit {
     record: (event) => keeper.record(event, own),
     with: (context) => auditOf(keeper, mergeContexts(own, parseContext(context))),
     withAudit: (event, fn) => keeper.wrap(event as WrappedEvent, fn, own) as never,
-    denied: (event) => keeper.record({ ...event, outcome: 'denied' }, own),
-    failed: (event, error) => keeper.record(keeper.failureOf(event, error), own),
+    denied: (event) => keeper.record(event, own, (given) => ({ ...given, outcome: 'denied' })),
+    failed: (event, error) => keeper.record(event, own, (given) => keeper.failureOf(given, error)),
     get counts() {
       return { ...keeper.counts }
     },
@@ -195,8 +197,8 @@ class Keeper {
     this.#settings = settings
   }
 
-  record(event: KitEvent, own: AuditContext): Promise<Recorded> {
-    const answer = this.#record(event, own, true)
+  record(event: KitEvent, own: AuditContext, ended = (given: KitEvent) => given): Promise<Recorded> {
+    const answer = this.#record(event, own, true, ended)
     // Those who do not await it hear of it by `onUnrecorded`.
     answer.catch(() => {})
     return answer
@@ -204,7 +206,7 @@ class Keeper {
 
   async wrap<T>(event: WrappedEvent, fn: (entry: AuditEntry) => T, own: AuditContext): Promise<Awaited<T>> {
     if (!isObject(event)) throw new KitError('event_invalid', 'An event must be an object')
-    const { outcome: outcomeOf, ...given } = event
+    const { outcome: outcomeOf, ...given } = whole(event)
     this.#precheck(given, own)
     let entry: KitEvent = given
     let isOver = false
@@ -248,12 +250,20 @@ class Keeper {
     return { ...event, outcome: 'failure', metadata }
   }
 
-  /** @param isHandedOn whether the caller gets the rejection */
-  async #record(given: KitEvent, own: AuditContext, isHandedOn: boolean): Promise<Recorded> {
+  /**
+   * @param isHandedOn whether the caller gets the rejection
+   * @param ended adds to the event how it ended
+   */
+  async #record(
+    given: KitEvent,
+    own: AuditContext,
+    isHandedOn: boolean,
+    ended = (event: KitEvent) => event,
+  ): Promise<Recorded> {
     let event: EventInput | null = null
     try {
       noticeLate(auditContext.scope(), 'record')
-      event = this.#prepared(this.#assembled(given, own, true))
+      event = this.#prepared(this.#assembled(ended(whole(given)), own, true))
       const recorded = await this.#log.record(event)
       this.counts.recorded += 1
       this.#lastSaid = ''
@@ -349,6 +359,16 @@ class Keeper {
       process.stderr.write(`killick: ${printable(`${given?.action}`)} was not recorded: ${printable(error.message)}\n`)
     }
   }
+}
+
+// biome-ignore format: one line
+const NAMES = ['action', 'actor', 'target', 'targets', 'outcome', 'reason', 'context', 'changes', 'metadata', 'occurredAt', 'catalogue'] as const
+
+/** An event as it is, before anything copies it. @throws KitError `event_invalid` if a copy would lack something */
+function whole<Event>(event: Event): Event {
+  const name = isObject(event) ? uncopiedMember(event, NAMES) : undefined
+  if (name !== undefined) throw invalid(`/${name}`, UNCOPIED)
+  return event
 }
 
 /** Members that are not undefined. */

@@ -58,7 +58,8 @@ test('only what events do not have anyway can be declared', async () => {
     })
 })
 
-const shown = (answer: object, data: () => unknown) => Object.defineProperty(answer, 'toJSON', { value: data })
+const shown = (answer: object, data: () => unknown) =>
+  Object.defineProperty(answer, 'toJSON', { value: data, configurable: true })
 const changing = (...answers: unknown[]) => ({
   type: 'user',
   get id() {
@@ -75,15 +76,31 @@ test('what was checked is what is recorded, whatever getters, proxies and toJSON
   const OddDate = class extends Date {
     override toJSON = () => 'half \ud800'
   }
+  // What a class answers for is not among the members that are copied: the denial would be recorded without its outcome.
+  const Denial = class {
+    action = event.action
+    actor = event.actor
+    get outcome() {
+      return 'denied'
+    }
+  }
   const refused: [string, unknown][] = [
     ['/action', Object.create(event)],
     ['/actor/id', { ...event, actor: changing(7, 'ada') }],
     ['/metadata/at', { ...event, metadata: { at: new OddDate() } }],
+    ['/outcome', new Denial()],
+    ['/metadata', Object.defineProperty({ ...event }, 'metadata', { value: { n: 1 } })],
   ]
   for (const [field, input] of refused)
     await expect(audit.record(input as never), field).rejects.toMatchObject({
       ...{ code: 'field_invalid', details: { field } },
     })
+  for (const { prototype } of [Array, Object]) {
+    shown(prototype, () => 'something else')
+    const answer = audit.record(event)
+    delete (prototype as { toJSON?: unknown }).toJSON
+    await expect(answer).rejects.toMatchObject({ code: 'field_invalid', details: { field: '' } })
+  }
   const taken: object[] = [
     { targets: [changing('42', undefined)] },
     { targets: shown([{ type: 'user', id: '42' }], () => 'none') },

@@ -328,6 +328,29 @@ test('denied() and failed() record what did not happen', async () => {
   ])
 })
 
+test('an event of a class is refused if a copy of it would lack what the class answers for', async () => {
+  const { log, events } = await openLog()
+  const audit = createAudit(log, { onUnrecorded: () => {} }).with({ actor: ada })
+  class Refund {
+    action = 'invoice.refund'
+    get reason() {
+      return 'over the limit'
+    }
+  }
+  const refused = expect.objectContaining({ code: 'event_invalid', details: { field: '/reason' } })
+  for (const record of [audit.record, audit.denied, audit.failed])
+    await expect(record(new Refund())).rejects.toThrow(refused)
+  await expect(audit.withAudit(new Refund(), () => expect.fail('it was called'))).rejects.toThrow(refused)
+  await audit.record(
+    new (class extends Refund {
+      override get reason() {
+        return undefined as never
+      }
+    })(),
+  )
+  expect(events().map(({ action }) => action)).toEqual(['invoice.refund'])
+})
+
 test('an event says which rule removed what, and where: rules of the object, of the action, and of a diff', async () => {
   const { log, events } = await openLog()
   const catalogue = {

@@ -23,8 +23,8 @@ const SCOPE_OPTIONS: OptionNames<ScopeOptions> = { inherit: true, waitUntil: tru
 
 /**
  * One lifetime of a context, such as a request or a job. It has ended when `end()` was called and each promise given to
- * `waitUntil` has settled. What is recorded after that is recorded with the context all the same, but counted
- * (`auditContext.counts.late`), and warned of the first time.
+ * `waitUntil` has settled. What is recorded after that is recorded with the context all the same, but says so (`context.contextEnded`),
+ * is counted (`auditContext.counts.late`), and warned of the first time.
  */
 export type ContextScope = {
   /** The context as it is now. */
@@ -105,7 +105,7 @@ export function noticeLate(scope: ContextScope | undefined, what: 'record' | 'se
   if (what === 'record')
     warnOnce(
       'record_after_end',
-      'An event was recorded after its context had ended: the response or job was over. It is recorded; but a process that stops then may lose it. Await record(), or hand the promise to auditContext.waitUntil().',
+      'An event was recorded after its context had ended: the response or job was over. It is recorded; but a process that stops then may lose it (await record(), or hand the promise to auditContext.waitUntil()), and where a pool or a connection called back, the context is that of whoever opened it (await a promise, or auditContext.bind() the callback).',
     )
   else
     warnOnce(

@@ -295,8 +295,10 @@ class Keeper {
     const { actor: named, target, reason, targets, context: circumstances, metadata, ...rest } = given
     const { actor: carried, more, ...known } = mergeContexts(auditContext.get(), own)
     const actor = named ?? carried ?? this.#missActor(given.action, counts)
+    // It may be another's: a callback that a connection calls runs in the context of whoever opened it.
+    const ended = auditContext.scope()?.hasEnded && { contextEnded: true }
     const context = isObject(circumstances ?? {})
-      ? { ...known, ...more, ...givenOf(circumstances ?? {}) }
+      ? { ...known, ...more, ...givenOf(circumstances ?? {}), ...ended }
       : circumstances
     return {
       ...rest,

@@ -79,10 +79,11 @@ describe('record()', () => {
     scope.end()
     await scope.run(() => audit.record({ action: 'late' }))
     await scope.run(() => audit.record({ action: 'later' }))
-    expect(events().map(({ action, actor }) => [action, actor])).toEqual([
-      ['in.time', ada],
-      ['late', ada],
-      ['later', ada],
+    const ended = { contextEnded: true }
+    expect(events().map(({ action, actor, context }) => [action, actor, context])).toEqual([
+      ['in.time', ada, undefined],
+      ['late', ada, ended],
+      ['later', ada, ended],
     ])
     expect([auditContext.counts.late - late, heard.map(({ code }) => code)]).toEqual([2, ['record_after_end']])
   })

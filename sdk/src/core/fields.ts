@@ -228,9 +228,10 @@ function checkMemberName(name: string, path: string, fail: Fail): void {
   if (isReservedMember(name) || !name.isWellFormed()) fail(path, 'has a member name that is not allowed')
 }
 
-function isPlain(value: object): boolean {
+/** Whether an object has nothing but its members. Those of another realm too: jest runs tests in one, and `fetch` answers from outside. */
+export function isPlain(value: object): value is Record<string, unknown> {
   const prototype = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 /** Of all objects that are not plain, a Date may be recorded: JSON makes a text of it. A Date of another realm is one too. */

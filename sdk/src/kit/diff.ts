@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import type { Change, Recordable } from '../core/fields.ts'
+import { type Change, isPlain, type Recordable } from '../core/fields.ts'
 import { isObject } from '../core/json.ts'
 import { knownOptions } from '../core/options.ts'
 import { KitError } from './errors.ts'
@@ -7,7 +7,6 @@ import { below, NOWHERE, namesOf, type PointerTree, pointerTree, step } from './
 import {
   asRedaction,
   type CompiledRedaction,
-  isPlain,
   type Redaction,
   type RedactionRules,
   rememberRemovals,

@@ -1,6 +1,6 @@
 // What must not be recorded is removed before an event is signed: afterwards it could not be removed any more.
 import { types } from 'node:util'
-import type { Change, EventInput, Recordable } from '../core/fields.ts'
+import { type Change, type EventInput, isPlain, type Recordable } from '../core/fields.ts'
 import { isObject } from '../core/json.ts'
 import { type Detector, FINDERS, type Finder, matchesOf } from './detectors.ts'
 import { KitError } from './errors.ts'
@@ -326,13 +326,6 @@ function entriesOf(object: object, path: string): [string, unknown][] {
   // To set this member of another object would set its prototype: the member would be lost without a word.
   if (Object.hasOwn(object, '__proto__')) throw refused(path, 'has a member name that is not allowed')
   return Object.entries(object)
-}
-
-/** Whether an object has nothing but its members, of whatever realm it is. */
-export function isPlain(value: object): value is Record<string, unknown> {
-  const prototype = Object.getPrototypeOf(value)
-  // Of another realm too, such as a test runner's.
-  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
 }
 
 /** Names that have become the same stay two: the later one gets its number behind it. */

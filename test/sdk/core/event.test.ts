@@ -132,6 +132,16 @@ describe('wrong input is refused before anything is made, and the field at fault
     expect(parseEvent((await make({ ...good, occurredAt: foreign })).token).fields.occurredAt).toMatch(/^1970/)
   })
 
+  test('objects of another realm are plain too, as jest has those of fetch and structuredClone', async () => {
+    const { actor, metadata } = runInNewContext(
+      '({ actor: { type: "user", id: "ada" }, metadata: { deep: [{ a: 1 }] } })',
+    )
+    const { fields } = parseEvent((await make({ ...good, actor, metadata })).token)
+    expect(fields).toMatchObject({ actor: { type: 'user', id: 'ada' }, metadata: { deep: [{ a: 1 }] } })
+    for (const odd of ['new Map([[1, 2]])', 'new (class { a = 1 })', '/a/', 'new Error("no")'])
+      expect(() => checkEventInput({ ...good, metadata: { odd: runInNewContext(odd) } })).toThrow(/not a plain object/)
+  })
+
   test('targets may be left out: there are none then', async () => {
     const { targets: _, ...rest } = good
     for (const input of [rest, { ...rest, targets: undefined }])

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { MAX_BATCH_EVENTS } from '../core/batch.ts'
 import { KillickError } from '../core/errors.ts'
 import { isSourceName, streamClose, streamHeartbeat } from '../core/event.ts'
@@ -550,7 +551,7 @@ function checkOptions(options: AuditLogOptions<string>) {
     signEvents,
     fields: declared,
     sealing: sealer === undefined ? null : { sealer, names },
-    spool,
+    spool: isInMemory ? spool : fixed(spool),
     endStream: options.endStream ?? (isInMemory || hasPlace(spool)),
     heartbeat: options.heartbeat === undefined ? null : count('heartbeat', options.heartbeat, 0, 1, MAX_HEARTBEAT),
     maxSpoolBytes: count(
@@ -574,6 +575,16 @@ function checkOptions(options: AuditLogOptions<string>) {
       fetch: options.fetch ?? fetch,
       again: isInMemory,
     },
+  }
+}
+
+/** A path that stays what it is wherever the application goes (`process.chdir`). */
+function fixed(path: string): string {
+  try {
+    return resolve(path)
+  } catch {
+    // The working folder is gone: to open the spool says so.
+    return path
   }
 }
 

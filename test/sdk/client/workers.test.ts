@@ -37,6 +37,21 @@ test('each takes the lowest number that nobody holds, whenever it comes', async 
   expect((await open(log, spool)).status.worker).toBe(numbers[1])
 })
 
+test('a relative path stays where it was, wherever the process goes meanwhile', async () => {
+  const log = await startLog()
+  const [folder, elsewhere, home] = [tempDir(), tempDir(), process.cwd()]
+  try {
+    process.chdir(folder)
+    const audit = await open(log, './{worker}')
+    process.chdir(elsewhere)
+    await audit.record(event(0))
+    expect(await audit.close()).toEqual({ pending: 0, lastError: null })
+  } finally {
+    process.chdir(home)
+  }
+  expect([readdirSync(folder), readdirSync(elsewhere)]).toEqual([['0'], []])
+})
+
 test('the stream of a number goes on, and is ended for as long as nobody does', async () => {
   const log = await startLog()
   const spool = join(tempDir(), '{worker}')

@@ -35,7 +35,8 @@ function fail(field: string, why: string): never {
 const failMore = (path: string, why: string): never => fail(path.replace('/context', '/more'), why)
 
 /**
- * Reads a context strictly, be it the application's own or one that came from elsewhere. Members that are undefined are left out.
+ * Reads a context strictly, be it the application's own or one that came from elsewhere. Members that are undefined are left out, and
+ * the rest are copies: an object that the application uses again for the next caller would put this one's events down to that one.
  * @throws KitError `context_invalid`, with a JSON pointer to the fault in `details.field`
  */
 export function parseContext(value: unknown): AuditContext {
@@ -52,7 +53,7 @@ export function parseContext(value: unknown): AuditContext {
       if (name === 'actor') checkField('actor', member, fail)
       else if (name === 'more') checkMore(member)
       else checkText(name, member)
-      context[name] = member
+      context[name] = typeof member === 'object' ? JSON.parse(JSON.stringify(member)) : member
     }
   }
   return context

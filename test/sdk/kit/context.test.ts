@@ -27,7 +27,7 @@ describe('a context', () => {
           more: { region: 'eu', zone: 2 },
         })
       })
-      expect(auditContext.get()?.actor).toBe(ada)
+      expect(auditContext.get()?.actor).toEqual(ada)
       auditContext.run({ actor: bob }, () => expect(auditContext.get()?.tenant).toBe('t-1'), { inherit: true })
       auditContext.run({ actor: bob }, () => expect(auditContext.get()).toEqual({ actor: bob }), { inherit: false })
     })
@@ -66,6 +66,18 @@ describe('a context', () => {
       ),
     )
     expect(seen).toEqual(ids)
+  })
+
+  test('does not follow objects that the application uses again', async () => {
+    const actor = { ...ada }
+    const more = { shop: { id: 1 } }
+    const late = auditContext.run({ actor, more }, async () => {
+      await ticked()
+      return auditContext.get()
+    })
+    Object.assign(actor, bob)
+    more.shop.id = 2
+    expect(await late).toEqual({ actor: ada, more: { shop: { id: 1 } } })
   })
 
   test('is kept by bound functions and emitters, which others call', async () => {

@@ -27,11 +27,11 @@ await audit.close({ strict: true }) // rejects if the ledger has not accepted ev
 console.log(id)
 `
 
-/** Writes the example. @returns false if a file of its name is there */
+/** Writes the example, whole: a part of it would stay what it is. @returns false if a file of its name is there */
 export function writeExample(folder: string): boolean {
   const file = join(folder, EXAMPLE_FILE)
   if (existsSync(file)) return false
-  writeFileSync(file, EXAMPLE, { flag: 'wx' })
+  replaceFile(file, EXAMPLE)
   return true
 }
 

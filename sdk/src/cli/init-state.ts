@@ -52,6 +52,7 @@ export function replaceFile(file: string, text: string): void {
     writeFileSync(part, text)
     renameSync(part, file)
   } catch (error) {
+    rmSync(part, { force: true })
     throw isSystemError(error) ? inputError(error, file) : error
   }
 }

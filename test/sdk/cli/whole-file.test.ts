@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { EXAMPLE_FILE, writeExample } from '../../../sdk/src/cli/init-files.ts'
 import { writeWhole } from '../../../sdk/src/cli/whole-file.ts'
 import { type SmallDisk, smallDisk } from '../../support/small-disk.ts'
 
@@ -33,11 +34,13 @@ test('on a full disk nothing is begun, and what was there before stays', async (
   const large = 'x'.repeat(100_000)
   for (const path of [file, join(disk.folder, 'new.json')])
     await expect(writeWhole(path, large)).rejects.toThrow(`${path}: the disk is full`)
+  expect(() => writeExample(disk.folder)).toThrow(`${join(disk.folder, EXAMPLE_FILE)}: the disk is full`)
   expect(readFileSync(file, 'utf8')).toBe('before')
   expect(readdirSync(disk.folder).toSorted()).toEqual(['ballast', 'proof.json'])
   disk.free()
   await writeWhole(file, large)
   expect(readFileSync(file, 'utf8')).toBe(large)
+  expect([writeExample(disk.folder), writeExample(disk.folder)]).toEqual([true, false])
 })
 
 test('a link stays one, and what is no file is written to', async () => {

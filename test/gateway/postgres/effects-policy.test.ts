@@ -95,6 +95,10 @@ describe('what is not fully known', () => {
     expect(denied(value, `select similarity(a, 'x'), geo.area(b) from t order by v <=> '[1]'::vector`)).toBe(null)
     expect(denied(value, 'select similarity(a), wipe() from t')).toBe('no-ddl')
     expect(denied(value, 'select similarity(a); do $$ begin end $$')).toBe('no-ddl')
+    expect(denied(value, 'call geo.measure(); select 1 operator(geo.<+>) 2')).toBe(null)
+    // Names with a dot, which are in another schema.
+    for (const sql of ['call "geo.wipe"()', 'call "geo.x".wipe()', 'select 1 operator("geo.x".+) 2'])
+      expect(denied(value, sql)).toBe('no-ddl')
   })
 
   it('is also what the caller knows of', () => {

@@ -4,7 +4,7 @@ import made from './builtins.json' with { type: 'json' }
 /**
  * Functions of pg_catalog that are immutable or stable in all their forms, without those that execute what they are given (`table_to_xml`,
  * `pg_input_is_valid`), and with volatile ones that touch no table, such as `random` and `pg_advisory_lock`; the version that has them
- * first. test/gateway/postgres/effects-builtins.test.ts holds the list against the catalog of the PostgreSQL that tests run on.
+ * first. test/gateway/postgres/effects-statements.test.ts holds the list against the catalog of the PostgreSQL that tests run on.
  */
 export const HARMLESS_FUNCTIONS: ReadonlyMap<string, number> = new Map(
   Object.entries(made.functions).flatMap(([version, names]) =>

@@ -195,7 +195,7 @@ VISITS.DoStmt = (_node, _scope, draft) => {
 VISITS.CallStmt = (node, scope, draft) => {
   draft.kinds.add('call')
   const { funcname, args } = node.funccall as SqlTree
-  draft.unknown('call', strings(funcname).join('.'))
+  draft.unknown('call', printName(strings(funcname)))
   draft.usesSearchPath = true
   walk(args, scope, draft)
 }
@@ -443,8 +443,8 @@ VISITS.CreateSchemaStmt = (node, scope, draft) => {
   for (const each of list(node.schemaElts)) inner(each, scope, draft)
 }
 
-/** PostgreSQL's own. Of others the validator is called when a function is made, and may be anybody's. */
-const LANGUAGES = new Set(['internal', 'sql', 'plpgsql', 'plperl', 'plperlu', 'plpython3u', 'pltcl', 'pltclu'])
+/** Those whose validators only look. Others may be anybody's; and that of PL/Perl compiles the text, whose BEGIN blocks run. */
+const LANGUAGES = new Set(['internal', 'sql', 'plpgsql'])
 
 /** A body that is a text is executed by whoever calls it; one that is SQL counts as done, as a view's query does. */
 VISITS.CreateFunctionStmt = (node, scope, draft) => {
@@ -455,7 +455,7 @@ VISITS.CreateFunctionStmt = (node, scope, draft) => {
     | undefined
   const named = (language?.arg as { String?: { sval?: string } } | undefined)?.String?.sval
   if (named?.toLowerCase() === 'c') draft.unknown('program')
-  else if (named !== undefined && !LANGUAGES.has(named)) draft.unknown('function', named)
+  else if (named !== undefined && !LANGUAGES.has(named)) draft.unknown('function', printName([named]))
   modifiers([node.parameters, node.returnType], draft)
   const { own } = draft
   walk(node.sql_body, scope, draft)

@@ -3,6 +3,10 @@
 /** @param parts of a qualified name, as they are @returns in the form that statements have: quoted where it must be */
 export const printName = (parts: readonly string[]): string => parts.map(printPart).join('.')
 
+/** An operator's own name is never quoted, and has neither letters nor dots. */
+export const printOperator = (parts: readonly string[]): string =>
+  [...parts.slice(0, -1).map(printPart), ...parts.slice(-1)].join('.')
+
 const printPart = (part: string): string =>
   /^[a-z_][a-z0-9_$]*$/.test(part) ? part : `"${part.replaceAll('"', '""')}"`
 

@@ -9,7 +9,7 @@ import {
 } from './builtins.ts'
 import type { EffectDraft } from './effect-draft.ts'
 import type { SqlTree } from './parser.ts'
-import { parseName, printName } from './table-names.ts'
+import { parseName, printName, printOperator } from './table-names.ts'
 
 /** Names that WITH gives, innermost first; a table's name without a schema may be one. */
 export type Scope = { readonly name: string; readonly outer: Scope } | null
@@ -136,11 +136,20 @@ export function modifiers(value: unknown, draft: EffectDraft): void {
   for (const child of Object.values(value)) modifiers(child, draft)
 }
 
-function operator(list: unknown, draft: EffectDraft, known = BUILT_IN_OPERATORS): void {
+function operator(list: unknown, draft: EffectDraft): void {
+  named(list, draft, BUILT_IN_OPERATORS, printOperator)
+}
+
+function named(
+  list: unknown,
+  draft: EffectDraft,
+  known: ReadonlySet<string>,
+  print: (parts: readonly string[]) => string,
+): void {
   const names = strings(list)
   if (names.length === 0) return
   if (names.length === 1) draft.usesSearchPath = true
-  if (!isHarmless(names, known)) draft.unknown('operator', names.join('.'))
+  if (!isHarmless(names, known)) draft.unknown('operator', print(names))
 }
 
 /**
@@ -258,7 +267,7 @@ VISITS.SortBy = (node, scope, draft) => {
 
 /** What an index or partitions are made by: rows that are there are compared at once. */
 VISITS.IndexElem = (node, scope, draft) => {
-  operator(node.opclass, draft, BUILT_IN_OPERATOR_CLASSES)
+  named(node.opclass, draft, BUILT_IN_OPERATOR_CLASSES, printName)
   walkRest(node, ['opclass'], scope, draft)
 }
 VISITS.PartitionElem = VISITS.IndexElem
@@ -276,9 +285,13 @@ VISITS.RangeTableSample = (node, scope, draft) => {
   walkRest(node, ['method'], scope, draft)
 }
 
-/** Rows are made of these types where they stand behind a function. */
+/** Rows are made of these types where they stand behind a function, or behind one of several in ROWS FROM. */
 VISITS.RangeFunction = (node, scope, draft) => {
-  for (const { ColumnDef } of (node.coldeflist ?? []) as SqlTree[]) walk(ColumnDef, scope, draft)
+  const several = ((node.functions ?? []) as { List?: { items?: { List?: { items?: unknown } }[] } }[]).flatMap(
+    ({ List }) => List?.items?.[1]?.List?.items ?? [],
+  )
+  for (const { ColumnDef } of [...((node.coldeflist ?? []) as SqlTree[]), ...(several as SqlTree[])])
+    walk(ColumnDef, scope, draft)
   walkRest(node, ['coldeflist'], scope, draft)
 }
 

@@ -1,5 +1,5 @@
 // A proxy before a real node that lies, floods, drips, redirects, resets or falls silent, in each answer that a verifier reads.
-import { ANCHOR_LOG_CODE_HASH, openNodes, readAnchors, verifyProof } from '@killick/sdk/verify'
+import { ANCHOR_LOG_CODE_HASH, openNodes, type RpcOptions, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { HARMS } from '../../../scripts/lib/hostile-server.ts'
 import { chainOf } from '../../../sdk/src/audit/chain.ts'
@@ -28,11 +28,17 @@ beforeEach(() => {
 const METHODS = ['eth_chainId', 'eth_call', 'eth_getCode', 'eth_blockNumber', 'eth_getBlockByNumber']
 const TIMEOUT_MS = 300
 
+/** Who lies is given up after a moment. The honest node is waited for: how fast it is says more about the machine. */
+const options: RpcOptions = {
+  timeoutMs: TIMEOUT_MS,
+  fetch: (url, init) => fetch(url, `${url}`.startsWith(chain.url) ? { ...init, signal: null } : init),
+}
+
 async function judge(method: string, fault: RpcFault) {
   liar.rule = (call) => (call.method === method ? fault : null)
   const before = performance.now()
   const outcomeOf = async (...urls: string[]) => {
-    const facts = await readAnchors(world.proof, urls, { timeoutMs: TIMEOUT_MS })
+    const facts = await readAnchors(world.proof, urls, fault.fault === 'harm' ? options : {})
     return verifyProof(world.proof, { ...world.trust, facts }).outcome
   }
   const alone = await outcomeOf(liar.url)

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { type AuditLog, generateKey, openAuditLog, parseProof, publicJwk } from '@killick/sdk'
 import { parseEvent } from '@killick/sdk/core'
 import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { packFragment } from '../../anchor-service/web/shared/fragment.ts'
 import { call, ERASER, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
@@ -122,9 +122,11 @@ describe('proof links', () => {
     await call(service.url, `/v1/shares/${revoked.id}`, READER, { method: 'DELETE' })
     expect(await systemEvents('share.revoke', revoked.id)).toHaveLength(1)
 
-    const expired = await audit.share(eventId, { fields: ['action'], expires: new Date(Date.now() + 700) })
+    const expired = await audit.share(eventId, { fields: ['action'], expires: new Date(Date.now() + 3_600_000) })
     expect((await fetch(`${expired.url}/proof`)).status).toBe(200)
-    await expect.poll(async () => (await fetch(`${expired.url}/proof`)).status).toBe(410)
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 })
+    onTestFinished(() => void vi.useRealTimers())
+    expect((await fetch(`${expired.url}/proof`)).status).toBe(410)
 
     const unknown = `${service.url}/p/${'A'.repeat(43)}`
     const pages = await Promise.all([revoked.url, expired.url, unknown].map(async (url) => (await fetch(url)).text()))

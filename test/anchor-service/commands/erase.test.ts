@@ -1,7 +1,7 @@
 // After a restore, what was erased is erased again before the service starts.
 import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { open, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseProof, verifyProof } from '@killick/sdk'
@@ -322,9 +322,10 @@ test('whoever orders does not wait until all that was settled is read', async ()
   expect((await post(service.url, (await producer.batch([{ action: 'x', actor }])).body)).status).toBe(201)
   // Who reads it waits until somebody writes into it.
   const slow = join(service.folder, 'erasures', `${randomUUID()}.settled.json`)
+  await mkdir(join(slow, '..'), { recursive: true })
   execFileSync('mkfifo', [slow])
   const ordered = send('/v1/erasures', ERASER, { reason: 'r', actor: actor.id, fields: 'all' })
-  const first = await Promise.race([ordered, sleep(3_000)])
+  const first = await Promise.race([ordered, sleep(20_000, null, { ref: false })])
   const end = await open(slow, 'w')
   await rm(slow)
   await end.close()

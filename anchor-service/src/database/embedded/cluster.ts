@@ -98,7 +98,9 @@ async function enterCluster(dataFolder: string, hooks: ClusterHooks, patience: P
   const credentials = (await readCluster(folder, data)) ?? (await makeAlone(place, patience))
   const tell = (reason: string) => hooks.down?.(reason)
   let port = await ensureRunning(place, credentials, { mayMove: true, tell })
-  const url = (database: string) => `postgres://${USER}:${credentials.password}@127.0.0.1:${port}/${database}`
+  // What the environment says of other servers (PGSSLMODE) does not hold for this one.
+  const url = (database: string) =>
+    `postgres://${USER}:${credentials.password}@127.0.0.1:${port}/${database}?sslmode=disable`
 
   const closing = new AbortController()
   let closed: Promise<void> | null = null

@@ -29,9 +29,14 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 
+/** Where a program that keeps its events there has its own temporary files. */
+const temporaryOf = (spool: string) => `${spool}.tmp`
+
 /** Runs a line in a terminal of 100 by 30, with `$KILLICK` for the program. */
 function inTerminal(spool: string, line: string): ChildProcess {
+  mkdirSync(temporaryOf(spool), { recursive: true })
   const env = {
+    TMPDIR: temporaryOf(spool),
     ...{
       PATH: process.env.PATH!,
       TERM: 'xterm',
@@ -135,7 +140,7 @@ describe.skipIf(!existsSync('/usr/bin/script'))('a session', () => {
         },
       },
     })
-    expect(readdirSync(tmpdir()).filter((name) => /^killick-session-[^t]/.test(name))).toEqual([])
+    expect(readdirSync(temporaryOf(spool))).toEqual([])
   })
 
   test('killed, it leaves chunks and no end; the next start says that the end is unknown', async () => {

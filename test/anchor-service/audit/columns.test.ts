@@ -223,6 +223,7 @@ test('the service audits the columns in the background, and reports places but n
   expect(last).toMatchObject({ outcome: 'fail', first: { source: 'billing', stream, seq: 7 } })
   const detail = expect.stringMatching(/^pack_keys\.keys: /)
   expect(last!.findings).toEqual([{ check: 'columns', reason: 'different', detail }])
-  expect(JSON.stringify(last)).not.toMatch(/u-\d/)
+  // The root is any 43 characters, of which three may read like an actor.
+  expect(JSON.stringify({ ...last, root: '' })).not.toMatch(/u-\d/)
   await auditing.close()
 })

@@ -152,7 +152,7 @@ test('the command line reads with a store of keys, and says what it cannot read'
   for (const args of [[], ['--subject-keys', module]]) {
     const text = (await told('verify', proof, ...args)) + (await told('search', '--target', 'o-7', ...args, ...access))
     expect(text.match(new RegExp(`sealed, under key ${keyId}`, 'g'))).toHaveLength(4)
-    expect(text).not.toMatch(/eyJ|Lovelace/)
+    expect(text).not.toMatch(/eyJhbGciOi|Lovelace/)
   }
   const open = ['--subject-keys', folder]
   expect(await told('verify', proof, ...open)).toMatch(/actor +user ada-1815 \(Ada Lovelace\)[\s\S]*ada@example\.com/)
@@ -161,7 +161,7 @@ test('the command line reads with a store of keys, and says what it cannot read'
   expect(JSON.parse(out)).toMatchObject({ fields: { actor: ADA }, sealed: { actor: { state: 'open', keyId } } })
   const history = await told('history', 'order', 'o-7', ...access)
   expect(history).toMatch(/changes not shown {2}by somebody who is not shown/)
-  expect(history).not.toMatch(/eyJ/)
+  expect(history).not.toContain('eyJhbGciOi')
 
   // Nor does the service itself show a ciphertext as a value: neither to a spreadsheet nor to a chat tool.
   const csv = (await call(service.url, '/v1/events/export?format=csv&target=o-7')).text

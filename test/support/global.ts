@@ -17,8 +17,13 @@ declare module 'vitest' {
   }
 }
 
+/** What may be said to the tests; all else that somebody has set for their own psql, or for a service, is nothing to them. */
+const MEANT = new Set(['KILLICK_UPDATE', 'KILLICK_NO_MOUNTS', 'KILLICK_MCP_ALL'])
+
 /** One real PostgreSQL per run; each test file makes databases of its own in it: empty ones, or copies of `migrated`. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  for (const name of Object.keys(process.env))
+    if (/^(PG|KILLICK_)[A-Z]/.test(name) && !MEANT.has(name)) delete process.env[name]
   const folder = await mkdtemp(join(tmpdir(), 'killick-test-'))
   // A run that is interrupted tears nothing down.
   endClustersOnExit(folder)

@@ -41,7 +41,7 @@ test('values stand as PostgreSQL prints them, before and after', async () => {
      alter table v replica identity full;
      alter role current_user set datestyle = 'German'; alter role current_user set bytea_output = 'escape'`)
   const options = encodeURIComponent('-c timezone=Asia/Tokyo -c geqo=off')
-  const recorder = await made.start({ database: `${made.url}?options=${options}` })
+  const recorder = await made.start({ database: `${made.url}&options=${options}` })
   const names = Object.keys(VALUES)
   await made.client.query(
     `insert into v (id, ${names}) values (1, ${Object.values(VALUES).map(([, sql]) => sql)}), (2${',null'.repeat(names.length)})`,

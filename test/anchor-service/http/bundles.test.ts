@@ -4,13 +4,16 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { openApi } from '@killick/sdk/audit'
 import { type BundleVerdict, verifyBundle } from '@killick/sdk/bundle'
 import { bundleRequest, makeBundle } from '@killick/sdk/make-bundle'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openBundles } from '../../../anchor-service/src/bundles/bundles.ts'
 import { makeMetrics } from '../../../anchor-service/src/http/metrics.ts'
+import { LOG_LOCK } from '../../../anchor-service/src/ledger/commit.ts'
 import { createDatabase } from '../../support/postgres.ts'
 import { startChild } from '../../support/processes.ts'
 import { redisAvailable, startRedis } from '../../support/redis.ts'
@@ -198,8 +201,16 @@ describe('a bundle', () => {
       headers: { authorization: `Bearer ${READER}` },
     })
     expect(slow.status).toBe(200)
+    // Who asked before is told no fault, though both are recorded first, one behind the other.
+    const holder = new pg.Client({ connectionString: service.databaseUrl })
+    await holder.connect()
+    await holder.query('select pg_advisory_lock($1)', [LOG_LOCK])
     // What the next one takes, which brings the page along, would be too much beside it.
-    expect((await remove(most.json.id)).status).toBe(204)
+    const removal = remove(most.json.id)
+    const late = fetchFile(service.url, most.json.id)
+    await sleep(100)
+    await holder.end()
+    expect([(await removal).status, (await late).status]).toEqual([204, 404])
     const rest = slow.arrayBuffer().then(
       ({ byteLength }) => byteLength,
       () => 'broken off',

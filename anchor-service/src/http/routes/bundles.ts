@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { type Static, Type } from '@fastify/type-provider-typebox'
@@ -184,7 +185,12 @@ export function bundleRoutes(app: App, { bundles, ledger, tokens, rateLimit }: A
           targets: [{ type: 'bundle', id }],
           metadata: { sha256, bytes },
         })
-      return reply.send(createReadStream(path, { start, end, signal: removed }))
+      const file = createReadStream(path, { start, end, signal: removed })
+      // Removed before anything of it was told.
+      await once(file, 'readable').catch((error) => {
+        throw removed.aborted ? new Refusal('bundle_not_found') : error
+      })
+      return reply.send(file)
     },
   )
 

@@ -5,6 +5,7 @@ import {
   checkEventInput,
   checkField,
   type EventInput,
+  isPlain,
   type Party,
   type Recordable,
   type RecordableObject,
@@ -246,7 +247,7 @@ class Keeper {
 
   failureOf(event: Omit<KitEvent, 'outcome'>, error: unknown): KitEvent {
     if (error === undefined) return { ...event, outcome: 'failure' }
-    const metadata = { error: describe(error, this.#settings.errorMessages), ...event.metadata }
+    const metadata = over({ error: describe(error, this.#settings.errorMessages) }, event.metadata)
     return { ...event, outcome: 'failure', metadata }
   }
 
@@ -297,7 +298,7 @@ class Keeper {
     const actor = named ?? carried ?? this.#missActor(given.action, counts)
     // It may be another's: a callback that a connection calls runs in the context of whoever opened it.
     const ended = auditContext.scope()?.hasEnded && { contextEnded: true }
-    const context = isObject(circumstances ?? {})
+    const context = isPlain(circumstances ?? {})
       ? { ...known, ...more, ...givenOf(circumstances ?? {}), ...ended }
       : circumstances
     return {
@@ -377,6 +378,10 @@ function whole<Event>(event: Event): Event {
 const givenOf = (members: object): Record<string, unknown> =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined))
 
+/** What is given over what is there. A Map, or an object of a class, has nothing to copy: it stays, and is refused with the event. */
+const over = (there: RecordableObject, given: RecordableObject = {}): RecordableObject =>
+  isObject(given) && isPlain(given) ? { ...there, ...(givenOf(given) as RecordableObject) } : given
+
 function targetsOf(target: Party | undefined, targets: readonly Party[] | undefined): readonly Party[] | undefined {
   if (target === undefined) return targets
   if (targets !== undefined && !Array.isArray(targets)) throw invalid('/targets', 'must be an array')
@@ -384,7 +389,8 @@ function targetsOf(target: Party | undefined, targets: readonly Party[] | undefi
 }
 
 function metadataOf(metadata: RecordableObject | undefined, reason: string | undefined): RecordableObject {
-  if (metadata !== undefined && !isObject(metadata)) throw invalid('/metadata', 'must be an object')
+  if (metadata !== undefined && !(isObject(metadata) && isPlain(metadata)))
+    throw invalid('/metadata', 'must be a plain object')
   if (metadata && Object.hasOwn(metadata, REMOVALS))
     throw invalid(`/metadata/${REMOVALS}`, 'says what was removed from an event; it is not for others')
   if (reason === undefined) return metadata!
@@ -397,8 +403,7 @@ const invalid = (field: string, why: string) => new KitError('event_invalid', `$
 function mergeEvents(entry: KitEvent, more: Partial<KitEvent>): KitEvent {
   const merged = { ...entry, ...givenOf(more) }
   for (const name of ['metadata', 'context'] as const)
-    if (isObject(entry[name]) && isObject(more[name]))
-      merged[name] = { ...entry[name], ...givenOf(more[name]) } as RecordableObject
+    if (isObject(entry[name]) && isObject(more[name])) merged[name] = over(entry[name], more[name])
   return merged
 }
 
@@ -423,7 +428,7 @@ function outcomeOfResult<T>(
 function denialOf(entry: KitEvent, error: unknown): KitEvent {
   const reason = reasonOf(error)
   if (reason !== undefined) return { ...entry, outcome: 'denied', reason: entry.reason ?? reason }
-  return { ...entry, outcome: 'denied', metadata: { error: describe(error, false), ...entry.metadata } }
+  return { ...entry, outcome: 'denied', metadata: over({ error: describe(error, false) }, entry.metadata) }
 }
 
 /** What may be kept of an error for good. */

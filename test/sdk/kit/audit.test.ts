@@ -350,6 +350,22 @@ test('an event of a class is refused if a copy of it would lack what the class a
     })(),
   )
   expect(events().map(({ action }) => action)).toEqual(['invoice.refund'])
+
+  // Of these nothing would be copied at all.
+  for (const odd of [new Map([['a', 1]]), new Headers({ a: 'b' }), new Refund()]) {
+    const [context, metadata] = [odd as never, odd as never]
+    const answers = [
+      audit.record({ action: 'x', context }),
+      audit.record({ action: 'x', metadata, reason: 'why' }),
+      audit.failed({ action: 'x', metadata }, new Error('no')),
+      audit.withAudit({ action: 'x', context }, () => expect.fail('it was called')),
+      audit.withAudit({ action: 'x', metadata: { b: 2 } }, ({ set }) => set({ metadata })),
+    ]
+    const refusals = await Promise.allSettled(answers)
+    for (const refusal of refusals.slice(0, -1))
+      expect(refusal).toMatchObject({ reason: { message: expect.stringMatching(/plain object/) } })
+  }
+  expect(events()).toHaveLength(1)
 })
 
 test('an event says which rule removed what, and where: rules of the object, of the action, and of a diff', async () => {

@@ -100,27 +100,31 @@ function findCredentials(text: string): Ranges {
     .map(({ to, credential }) => [to - credential.length, to] as const)
 }
 
-/** What a URL has before its path, by the standard; and where it has a password with signs in it that the standard would have written otherwise. */
-const AUTHORITY = /[^\s/?#"'`<>\\]*/y
-const WITH_ODD_SIGNS = /[^\s/"']*/y
+/** Before what a URL names; JSON may write a slash with a backslash. */
+const SCHEME_END = /:\\?\/\\?\//g
+/** A quote that ends nothing: behind one that does, a list, an object or a sentence goes on. */
+const QUOTE = String.raw`["'](?![\s,;:)}\]>]|$)`
+/** What a URL has before its path, by the standard but for quotes. */
+const AUTHORITY = new RegExp(String.raw`[^\s/?#"'\x60<>\\]*(?:${QUOTE}[^\s/?#"'\x60<>\\]*)*`, 'y')
+/** The same with signs in it that the standard would have written otherwise. */
+const WITH_ODD_SIGNS = new RegExp(String.raw`[^\s/"']*(?:${QUOTE}[^\s/"']*)*`, 'y')
+const PORT = /^\d{1,5}[?`<>\\]/
+const REMOVED = /^\[redacted:[^\]]*\]$/
 
 /** Of several signs `@` the last one ends the password, as those who forget to write it as `%40` expect. */
 function findUrlPasswords(text: string): Ranges {
-  let at = text.indexOf('://')
-  if (at === -1) return NONE
   const found: [number, number][] = []
-  for (; at !== -1; at = text.indexOf('://', at + 3)) {
-    if (!/[a-z0-9+.-]/i.test(text[at - 1] ?? '')) continue
-    const from = at + 3
+  for (const { 0: sign, index } of text.matchAll(SCHEME_END)) {
+    const from = index + sign.length
+    // An address in brackets is a host's.
+    if (!/[a-z0-9+.-]/i.test(text[index - 1] ?? '') || text[from] === '[') continue
     const colon = text.indexOf(':', from)
     if (colon === -1) break
-    const end = endOf(AUTHORITY, text, from)
-    if (colon >= end) continue
-    let rest = text.slice(colon + 1, end)
-    // Behind a host stands its port.
-    if (!rest.includes('@') && !/^\d*$/.test(rest)) rest = text.slice(colon + 1, endOf(WITH_ODD_SIGNS, text, from))
-    const length = rest.lastIndexOf('@')
-    if (length > 0 && !rest.startsWith('[redacted:')) found.push([colon + 1, colon + 1 + length])
+    if (colon >= endOf(AUTHORITY, text, from)) continue
+    const rest = text.slice(colon + 1, endOf(WITH_ODD_SIGNS, text, colon + 1))
+    const password = rest.slice(0, Math.max(0, rest.lastIndexOf('@')))
+    if (password !== '' && !PORT.test(rest) && !REMOVED.test(password))
+      found.push([colon + 1, colon + 1 + password.length])
   }
   return found
 }

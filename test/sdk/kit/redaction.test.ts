@@ -241,10 +241,15 @@ describe('detectors', () => {
     ['urlPassword', '{"a":"amqp://b:c@d","e":"f@g"}', `{"a":"amqp://b:${gone}@d","e":"f@g"}`],
     ['urlPassword', 'mysql://a:b?c#d@e/f https://g:h@i', `mysql://a:${gone}@e/f https://g:${gone}@i`],
     ['urlPassword', 'smtp://ada@example.com:x@mail', `smtp://ada@example.com:${gone}@mail`],
+    ['urlPassword', `a://o'b:it's@d a://b:1"2@d`, `a://o'b:${gone}@d a://b:${gone}@d`],
+    ['urlPassword', `{'a':'b://c:d','e':'f@g'}`, `{'a':'b://c:d','e':'f@g'}`],
+    ['urlPassword', 'a://b:c@d?e@f a://b:12#3@c', `a://b:${gone}@f a://b:${gone}@c`],
+    ['urlPassword', String.raw`{"a":"b:\/\/c:d@e\/f"}`, String.raw`{"a":"b:\/\/c:${gone}@e\/f"}`],
+    ['urlPassword', 'a://b:[redacted:y]z@c', `a://b:${gone}@c`],
     ...[
       'https://h:443?mail=a@b.c',
       'https://h/a:b@c',
-      'http://[::1]:80/',
+      'http://[::1]:80?a@b',
       'https://ada@h/',
       'a: b://c d@e',
       'k://a:[redacted:y]@b',
@@ -271,6 +276,8 @@ describe('detectors', () => {
       'a://b:c/',
       '://',
       'a://b:c"',
+      `a://b:'c`,
+      `'"`,
     ]
     const { redactValue } = { redactValue: (text: string) => removed(STANDARD_RULES, text) }
     for (const piece of hostile) {

@@ -6,6 +6,7 @@ import { type Api, openApi } from '../audit/api.ts'
 import { generateKey, readKeyFile, signerOf, writeKeyFile } from '../client/key.ts'
 import { openAuditLog } from '../client/open.ts'
 import { shareEvent } from '../client/share.ts'
+import { Spool } from '../client/spool.ts'
 import { CONFIG_FILE, type FirstUse, type KillickConfig, loadConfig, NO_SPOOL } from '../config/config.ts'
 import { parseTrust, type TrustFile } from '../config/trust-file.ts'
 import { KillickError } from '../core/errors.ts'
@@ -195,7 +196,11 @@ class Run {
       done(`Key made: ${this.#written(file)}, which only you can read`)
     }
     const { jwk } = signerOf(await readKeyFile(file))
-    this.#keep({ key: this.#written(file), spool: this.#written(this.#spool()) })
+    const spool = this.#spool()
+    // If it is another source's, that is said before this one is registered, and before killick.json names it.
+    if (spool !== NO_SPOOL && existsSync(spool))
+      await (await Spool.open({ dir: spool, source, key: jwk, maxBytes: 256 << 20 })).close()
+    this.#keep({ key: this.#written(file), spool: this.#written(spool) })
     const publicFile = `${file.replace(/(\.key)?(\.json)?$/, '')}.pub.json`
     if (!existsSync(publicFile)) replaceFile(publicFile, `${JSON.stringify(jwk, null, 2)}\n`)
     return { file, jwk }

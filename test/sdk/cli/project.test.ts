@@ -209,6 +209,9 @@ describe('killick init', () => {
     left()
     rmSync(file('killick.json'))
     const other = `${source}-b`
+    const stuck = await killick([...args, '--source', other], { cwd })
+    expect(stuck).toMatchObject({ code: 2, out: expect.stringContaining(`spool belongs to the source ${source}`) })
+    expect([existsSync(file('killick.json')), stuck.err]).toEqual([false, expect.not.stringContaining('Registered')])
     const anew = await killick([...args, '--source', other, '--spool', 'memory'], { cwd })
     expect(anew.code, anew.err).toBe(0)
     const { outcome, event } = JSON.parse(anew.out)
@@ -317,6 +320,9 @@ describe('killick init', () => {
     try {
       const run = await killickProcess(['init', '--url', service.url, '--token-file', token, '--yes'], { cwd })
       expect(run).toMatchObject({ code: 2, err: expect.stringMatching(/Another recorder .*is using the spool/) })
+      expect(existsSync(file('killick.json'))).toBe(false)
+      const config = { url: service.url, source, key: `${source}.key.json`, spool: 'killick-spool' }
+      writeFileSync(file('killick.json'), JSON.stringify(config))
       expect(await killick(['record', '--json'], { cwd, input: '' })).toMatchObject({
         code: 2,
         out: expect.stringContaining('"spool_locked"'),

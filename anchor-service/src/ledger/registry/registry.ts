@@ -333,9 +333,10 @@ export function keepRegistry(
       const others = await readOthers(db, names)
       // Sources may have been registered, or changed, since the walk.
       if (suspects.size + others.length > 0) await catchUp(db)
-      for (const source of suspects) await compare(db, source)
-      for (const source of others)
+      for (const source of [...suspects, ...others]) {
         if (registry.source(source) === undefined) report(source, 'sources: a row that no registration stands for')
+        else await compare(db, source)
+      }
       isChecked = true
     },
     report,

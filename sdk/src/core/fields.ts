@@ -310,7 +310,7 @@ export function checkEventInput(input: unknown, declared: ReadonlySet<string> | 
 }
 
 /** What is said of such a member, after its name. */
-export const UNCOPIED = 'is not among the event’s own enumerable members; copy it into a plain object'
+export const UNCOPIED = 'is not among the object’s own enumerable members; copy it into a plain object'
 
 /**
  * The first of the names that an object has, but not among what is copied of it, such as an accessor of its class: a denial that

@@ -1,4 +1,4 @@
-import { checkField, type Party, type RecordableObject } from '../core/fields.ts'
+import { checkField, type Party, type RecordableObject, UNCOPIED, uncopiedMember } from '../core/fields.ts'
 import { isObject } from '../core/json.ts'
 import { KitError } from './errors.ts'
 
@@ -43,6 +43,9 @@ export function parseContext(value: unknown): AuditContext {
   if (!isObject(value)) fail('', 'must be an object')
   const given = value as Record<string, unknown>
   const context: Record<string, unknown> = {}
+  // An actor that its class answers for would be that of the context around it.
+  const uncopied = uncopiedMember(given, [...MEMBERS])
+  if (uncopied !== undefined) fail(`/${uncopied}`, UNCOPIED)
   for (const name of Object.keys(given)) {
     if (!MEMBERS.has(name)) fail(`/${name}`, 'is not a member of a context; what has none of its own belongs in more')
     const member = given[name]

@@ -139,6 +139,14 @@ describe('a context', () => {
       [{ more: { ip: '::1' } }, '/more/ip'],
       [{ more: { a: { b: 1n } } }, '/more/a/b'],
       [{ v: 2 }, '/v'],
+      [
+        new (class {
+          get actor() {
+            return ada
+          }
+        })(),
+        '/actor',
+      ],
     ]
     for (const [context, field] of faults) {
       let ran = false

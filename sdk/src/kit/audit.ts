@@ -207,8 +207,8 @@ class Keeper {
 
   async wrap<T>(event: WrappedEvent, fn: (entry: AuditEntry) => T, own: AuditContext): Promise<Awaited<T>> {
     if (!isObject(event)) throw new KitError('event_invalid', 'An event must be an object')
-    const { outcome: outcomeOf, ...given } = whole(event)
-    this.#precheck(given, own)
+    const { outcome: outcomeOf, ...given } = event
+    this.#precheck(event, given, own)
     let entry: KitEvent = given
     let isOver = false
     const set = (more: Partial<KitEvent>) => {
@@ -278,10 +278,10 @@ class Keeper {
   }
 
   /** Refuses, before anything is done, what could not be recorded however it ends. */
-  #precheck(given: KitEvent, own: AuditContext): void {
+  #precheck(event: WrappedEvent, given: KitEvent, own: AuditContext): void {
     try {
-      const event = this.#assembled(given, own, false)
-      checkEventInput(event)
+      whole(event)
+      checkEventInput(this.#assembled(given, own, false))
       this.#settings.catalogue?.precheck?.(given)
     } catch (error) {
       this.counts.unrecorded += 1

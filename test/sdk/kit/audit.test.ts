@@ -342,6 +342,7 @@ test('an event of a class is refused if a copy of it would lack what the class a
   for (const record of [audit.record, audit.denied, audit.failed])
     await expect(record(new Refund())).rejects.toThrow(refused)
   await expect(audit.withAudit(new Refund(), () => expect.fail('it was called'))).rejects.toThrow(refused)
+  expect(audit.counts).toMatchObject({ recorded: 0, unrecorded: 4 })
   await audit.record(
     new (class extends Refund {
       override get reason() {

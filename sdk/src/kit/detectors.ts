@@ -108,6 +108,8 @@ const QUOTE = String.raw`["'](?![\s,;:)}\]>]|$)`
 const AUTHORITY = new RegExp(String.raw`[^\s/?#"'\x60<>\\]*(?:${QUOTE}[^\s/?#"'\x60<>\\]*)*`, 'y')
 /** The same with signs in it that the standard would have written otherwise. */
 const WITH_ODD_SIGNS = new RegExp(String.raw`[^\s/"']*(?:${QUOTE}[^\s/"']*)*`, 'y')
+/** Behind a host, where a password would hardly go on so. */
+const QUERY = /\?[\w.-]+=/y
 const PORT = /^\d{1,5}[?`<>\\]/
 const REMOVED = /^\[redacted:[^\]]*\]$/
 
@@ -120,8 +122,12 @@ function findUrlPasswords(text: string): Ranges {
     if (!/[a-z0-9+.-]/i.test(text[index - 1] ?? '') || text[from] === '[') continue
     const colon = text.indexOf(':', from)
     if (colon === -1) break
-    if (colon >= endOf(AUTHORITY, text, from)) continue
-    const rest = text.slice(colon + 1, endOf(WITH_ODD_SIGNS, text, colon + 1))
+    const end = endOf(AUTHORITY, text, from)
+    if (colon >= end) continue
+    const strict = text.slice(colon + 1, end)
+    QUERY.lastIndex = end
+    const isStrict = strict.includes('@') && QUERY.test(text)
+    const rest = isStrict ? strict : text.slice(colon + 1, endOf(WITH_ODD_SIGNS, text, colon + 1))
     const password = rest.slice(0, Math.max(0, rest.lastIndexOf('@')))
     if (password !== '' && !PORT.test(rest) && !REMOVED.test(password))
       found.push([colon + 1, colon + 1 + password.length])

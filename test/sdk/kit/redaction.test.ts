@@ -242,6 +242,7 @@ describe('detectors', () => {
     ['urlPassword', 'mysql://a:b?c#d@e/f https://g:h@i', `mysql://a:${gone}@e/f https://g:${gone}@i`],
     ['urlPassword', 'smtp://ada@example.com:x@mail', `smtp://ada@example.com:${gone}@mail`],
     ['urlPassword', `a://o'b:it's@d a://b:1"2@d`, `a://o'b:${gone}@d a://b:${gone}@d`],
+    ['urlPassword', 'smtp://a:b@c.d:25?from=e@f.g', `smtp://a:${gone}@c.d:25?from=e@f.g`],
     ['urlPassword', `{'a':'b://c:d','e':'f@g'}`, `{'a':'b://c:d','e':'f@g'}`],
     ['urlPassword', 'a://b:c@d?e@f a://b:12#3@c', `a://b:${gone}@f a://b:${gone}@c`],
     ['urlPassword', String.raw`{"a":"b:\/\/c:d@e\/f"}`, String.raw`{"a":"b:\/\/c:${gone}@e\/f"}`],

@@ -6,8 +6,11 @@ import { ambiguityOf } from './ambiguity.ts'
 /** Which way a message goes. */
 export type Direction = 'client-to-server' | 'server-to-client'
 
-/** An id of JSON-RPC, as it stands in the message. */
-export type MessageId = string | number
+/** An id of JSON-RPC, as it stands in the message: a number that reading would round is a `WrittenId`. */
+export type MessageId = string | number | WrittenId
+
+/** A number as it is written, which `JSON.stringify` prints as it is (`JSON.rawJSON`). */
+export type WrittenId = { readonly rawJSON: string }
 
 /** One message. A request without an id that can be answered is a `notification`, whatever its method. */
 export type Message =
@@ -48,7 +51,30 @@ export function readLine(line: Buffer, framing: Framing = 'line'): ReadLine {
   const messages = (isBatch ? (value as JsonValue[]) : [value]).map(messageOf)
   if (messages.length === 0 || messages.includes(null))
     return { fault: 'is JSON, but not a message of JSON-RPC', isBlank: false }
-  return { messages: messages as Message[], isBatch, doubt: ambiguityOf(text, value, framing) }
+  const read = withWrittenIds(messages as Message[], text)
+  return { messages: read, isBatch, doubt: ambiguityOf(text, value, framing) }
+}
+
+/** An event cannot hold a number that was rounded, and whoever asked by it would not know it again in an answer of ours. */
+function withWrittenIds(messages: readonly Message[], text: string): readonly Message[] {
+  if (!messages.some(hasRoundedId)) return messages
+  const written = parseWith(text, (name, value, { source }) =>
+    name === 'id' && isRounded(value) ? rawJSON(source!) : value,
+  )
+  const ids = [written].flat() as { id: MessageId }[]
+  return messages.map((each, i) => (each.kind === 'notification' ? each : ({ ...each, id: ids[i]!.id } as Message)))
+}
+
+const hasRoundedId = (message: Message): boolean => message.kind !== 'notification' && isRounded(message.id)
+
+/** Whether a number cannot be told from others that are written otherwise, or is not finite. */
+const isRounded = (value: unknown): boolean =>
+  typeof value === 'number' && (Number.isInteger(value) ? !Number.isSafeInteger(value) : !Number.isFinite(value))
+
+// TypeScript knows neither the third argument nor `rawJSON` yet.
+const { parse: parseWith, rawJSON } = JSON as unknown as {
+  parse(text: string, reviver: (name: string, value: unknown, context: { source?: string }) => unknown): unknown
+  rawJSON(text: string): WrittenId
 }
 
 function messageOf(value: JsonValue): Message | null {

@@ -1,5 +1,6 @@
 // What the methods of the protocol are to the recorder: what they are about, and how their result says that they failed.
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import { shortened } from '../sessions/disclosed.ts'
 
 /**
  * Requests that change nothing and show nothing but names: their messages are counted, and their errors recorded. Every other request
@@ -24,17 +25,17 @@ export const hasIntent = (kind: 'request' | 'notification', method: string): boo
   kind === 'request' ? !WITHOUT_INTENT.has(method) : !TELLING.has(method)
 
 /** Which member of params names what a request is about, and what that is. */
-const SUBJECTS: Readonly<Record<string, readonly [member: string, type: string]>> = {
-  'tools/call': ['name', 'mcp-tool'],
-  'prompts/get': ['name', 'mcp-prompt'],
-  'resources/read': ['uri', 'mcp-resource'],
-  'resources/subscribe': ['uri', 'mcp-resource'],
-  'resources/unsubscribe': ['uri', 'mcp-resource'],
-}
+const SUBJECTS: ReadonlyMap<string, readonly [member: string, type: string]> = new Map([
+  ['tools/call', ['name', 'mcp-tool']],
+  ['prompts/get', ['name', 'mcp-prompt']],
+  ['resources/read', ['uri', 'mcp-resource']],
+  ['resources/subscribe', ['uri', 'mcp-resource']],
+  ['resources/unsubscribe', ['uri', 'mcp-resource']],
+])
 
 /** What a request is about, as a target of its event; undefined for those that are about the whole server. */
 export function subjectOf(method: string, params: JsonObject): { type: string; id: string } | undefined {
-  const [member, type] = SUBJECTS[method] ?? []
+  const [member, type] = SUBJECTS.get(method) ?? []
   if (member === undefined) return undefined
   const id = params[member]
   return { type: type!, id: typeof id === 'string' ? id : '(none)' }
@@ -76,5 +77,5 @@ export function resultShown(result: JsonValue): JsonValue {
   return rest
 }
 
-/** The action of an event about a method: `tools/call` is `tools.call`. */
-export const actionOf = (method: string): string => method.replaceAll('/', '.')
+/** The action of an event about a method: `tools/call` is `tools.call`. Leaves room for `mcp.` and `.result` in an action. */
+export const actionOf = (method: string): string => shortened(method.replaceAll('/', '.'), 240)

@@ -23,7 +23,8 @@ export type OpenRequest = {
 /** Requests whose cancellation was seen, and whose answer may still come. */
 const MAX_CANCELLED = 1_000
 
-const keyOf = (id: MessageId): string => JSON.stringify(id)
+// Whoever has rounded it may answer with another number than it was asked by.
+const keyOf = (id: MessageId): string => JSON.stringify(typeof id === 'object' ? Number(id.rawJSON) : id)
 
 /** Ids must not be used twice; where they are, answers are taken for those of the requests in their order. */
 export class OpenTable {

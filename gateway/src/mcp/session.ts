@@ -1,5 +1,6 @@
 // One session between a client and a server, whatever carries its messages: says of each line whether it is passed on, and records.
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import { shortened } from '../sessions/disclosed.ts'
 import { codeOf, type Durable, type SessionRecording } from '../sessions/recording.ts'
 import { deniedAnswer, errorAnswer, printAnswers, REVISION } from './answers.ts'
 import type { ApprovalDesk } from './approval-desk.ts'
@@ -242,7 +243,7 @@ export class McpSession {
       this.#counts.denied += 1
       const { method, params } = message
       const id = message.kind === 'request' ? { requestId: idShown(message.id) } : {}
-      const known: JsonObject = { kind: 'denial', method, ...id, rule: denial.rule }
+      const known: JsonObject = { kind: 'denial', method: shortened(method), ...id, rule: denial.rule }
       this.#recording
         .record({
           ...this.#about(message, direction),
@@ -252,7 +253,8 @@ export class McpSession {
           told: { why: denial.why },
         })
         .catch(() => {})
-      if (message.kind !== 'request') this.#say(`denied (${denial.rule}) and not passed on: a notification ${method}`)
+      if (message.kind !== 'request')
+        this.#say(`denied (${denial.rule}) and not passed on: a notification ${shortened(method)}`)
       else if (denials[i] !== null) answers.push(deniedAnswer(message, denial))
       else answers.push(errorAnswer(message.id, 'mcp_denied', denial.why))
       this.#identify(params)
@@ -375,7 +377,11 @@ export class McpSession {
 
   #intent(message: Asking, line: Buffer, direction: Direction, rule: string | null): Promise<Durable> {
     const { kind, method } = message
-    const known: JsonObject = { kind: 'intent', method, ...(rule !== null && { waitsFor: 'approval', rule }) }
+    const known: JsonObject = {
+      kind: 'intent',
+      method: shortened(method),
+      ...(rule !== null && { waitsFor: 'approval', rule }),
+    }
     const facts = { ...this.#about(message, direction), message: line, known }
     if (kind === 'notification') {
       known.isNotification = true
@@ -456,7 +462,12 @@ export class McpSession {
     this.#held.get(request)?.withdraw()
     this.#held.delete(request)
     const known: JsonObject = {
-      ...{ kind: 'outcome', method, requestId: idShown(id), ms: Math.round((performance.now() - since) * 10) / 10 },
+      ...{
+        kind: 'outcome',
+        method: shortened(method),
+        requestId: idShown(id),
+        ms: Math.round((performance.now() - since) * 10) / 10,
+      },
       ...more.known,
     }
     const action = `${actionOf(method)}.result`
@@ -500,7 +511,10 @@ export class McpSession {
 }
 
 /** A long id would make an event of any size. */
-const idShown = (id: MessageId): MessageId => (typeof id === 'string' ? id.slice(0, 200).toWellFormed() : id)
+function idShown(id: MessageId): string | number {
+  if (typeof id === 'number') return id
+  return (typeof id === 'string' ? id : id.rawJSON).slice(0, 200).toWellFormed()
+}
 
 /** What an outcome needs of params: what the request was about, and of a list where it begins. */
 function paramsKept(method: string, { name, uri, cursor }: JsonObject): JsonObject {

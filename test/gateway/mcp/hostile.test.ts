@@ -90,6 +90,31 @@ test('batches, ids used twice, notifications that call, and nesting', async () =
   expect(calls[8].mcp.omitted).toEqual({ arguments: { why: 'form' } })
 })
 
+test('no id and no name of a method keeps a request from being recorded, and ids go back as they came', async () => {
+  const it = await world({ mode: 'observe', policy: { deny: ['fail'] } })
+  const session = begin(it)
+  const big = '12345678901234567890'
+  const methods = ['tools/call', 'a\ud800', 'constructor', '__proto__', 'x'.repeat(300_000)]
+  for (const [i, id] of [big, '9007199254740993', '-1e400', '1', '2'].entries())
+    session.send(`{"jsonrpc":"2.0","id":${id},"method":${JSON.stringify(methods[i])},"params":{"name":"echo"}}\n`)
+  session.send(`{"jsonrpc":"2.0","id":${big},"method":"tools/call","params":{"name":"fail"}}\n`)
+  await session.next(({ id }) => id === 2)
+  await session.end()
+  expect(it.seen()).toHaveLength(5)
+  expect(`${session.output()}`).toContain(
+    `{"jsonrpc":"2.0","id":${big},"result":{"content":[{"type":"text","text":"Denied`,
+  )
+  const recorded = (await it.events()).map(told)
+  const intents = recorded.filter(({ mcp }) => mcp.kind === 'intent')
+  expect(intents.map(({ mcp }) => mcp.requestId)).toEqual([big, '9007199254740993', '-1e400', 1, 2])
+  expect(intents.map(({ mcp }) => mcp.method.length)).toEqual([10, 2, 11, 9, 402])
+  expect(recorded.find(({ outcome }) => outcome === 'denied').mcp.requestId).toBe(big)
+  const ends = recorded.filter(({ mcp }) => mcp.kind === 'outcome')
+  expect(ends.map(({ mcp }) => mcp.requestId).sort()).toEqual(['-1e400', 1, big, 2, '9007199254740993'])
+  expect(ends.every(({ action }) => action.endsWith('.result'))).toBe(true)
+  expect(recorded.at(-1).mcp).toMatchObject({ unrecorded: 0 })
+})
+
 test('a line without an end ends the session, and costs no more memory than the limit', async () => {
   const it = await world({ limits: { lineBytes: 4096 } })
   const session = begin(it)

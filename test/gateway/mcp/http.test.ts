@@ -239,12 +239,21 @@ test('headers that contradict the body, and requests of strangers, go no further
   const type = 'application/json'
   for (const headers of [
     { 'content-type': type, 'mcp-session-id': ['one', 'two'] },
+    ['Content-Type', type, 'Authorization', 'Bearer one', 'Authorization', 'Bearer two', 'Host', '127.0.0.1'],
     ['Content-Type', type, 'Content-Type', `${type}; charset=utf-16`, 'Host', '127.0.0.1'],
   ]) {
     const asked = request(recorder.url, { method: 'POST', headers } as object)
     asked.end(JSON.stringify(calling('tool')))
     const [reply] = await once(asked, 'response')
     expect([reply.statusCode, await text(reply)]).toEqual([400, expect.stringContaining('more than once')])
+  }
+  // Whose session it would be here, and the server would not see it.
+  for (const named of ['keep-alive, Mcp-Session-Id', 'authorization', 'content-type']) {
+    const headers = { 'content-type': type, 'mcp-session-id': 'one', connection: named }
+    const asked = request(recorder.url, { method: 'POST', headers })
+    asked.end(JSON.stringify(calling('tool')))
+    const [reply] = await once(asked, 'response')
+    expect([reply.statusCode, await text(reply)]).toEqual([400, expect.stringContaining('The header connection names')])
   }
   expect(seen).toEqual([])
   expect(await post(recorder.url, calling(name), { ...mirrored(''), 'mcp-name': encoded })).toMatchObject({
@@ -386,7 +395,8 @@ test('a stranger with the id of a session, whom the server refuses, neither spea
   let finish: () => void = () => {}
   const { url } = await serve(({ body, headers }, res) => {
     const { id, method, params } = JSON.parse(body)
-    if (method === 'initialize') return json(res.setHeader('mcp-session-id', 's1'), { jsonrpc: '2.0', id, result: {} })
+    const begun = headers.authorization === 'Bearer stranger' ? 's2' : 's1'
+    if (method === 'initialize') return json(res.setHeader('mcp-session-id', begun), { jsonrpc: '2.0', id, result: {} })
     if (headers.authorization === 'Bearer stranger')
       return json(res, { jsonrpc: '2.0', id: null, error: {} }, id === 1 ? 401 : 404)
     if (params?.name !== 'slow') return id === 's' ? res.writeHead(202).end() : json(res, answered(id, 'quick'))
@@ -407,6 +417,9 @@ test('a stranger with the id of a session, whom the server refuses, neither spea
     body: JSON.stringify(call('slow', 1)),
   })
   const cancels = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } }
+  // The server begins another session, whatever id comes with that: it has not taken it.
+  const begins = { jsonrpc: '2.0', id: 0, method: 'initialize', params: {} }
+  expect((await post(recorder.url, begins, by('stranger'))).status).toBe(200)
   for (const message of [sampled('forged'), cancels, call('delete', 1)])
     expect((await post(recorder.url, message, by('stranger'))).status).toBeGreaterThan(400)
   await post(recorder.url, sampled('true'), by('alice'))

@@ -112,7 +112,7 @@ async function passOn(
       return refuse(res, 502, 'mcp_upstream_unreachable', moved, messages)
     }
     if (isBeginning) parts.sessions.bind(req, kept, headerOf(reply, 'mcp-session-id'))
-    else if (status < 300) parts.sessions.vouched(req, kept)
+    else if (status < 300) parts.sessions.vouched(req, kept, reply)
     await passBack(reply, res, session, parts, { name, id: idIn(req), resumable })
     if (status >= 400) session.exchangeEnded(name, { state: 'answered', httpStatus: status }, 'failure')
     else if (!kept.isKept) session.exchangeEnded(name, { state: 'unknown', why: 'no_answer' })

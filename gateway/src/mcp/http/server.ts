@@ -14,7 +14,7 @@ import { intruderOf } from './guard.ts'
 import type { HttpParts } from './parts.ts'
 import { passBack, write } from './pass-back.ts'
 import { HttpSessions, idIn } from './sessions.ts'
-import { answerOf, McpUpstream, movedTo, NotReached, passedHeaders } from './upstream.ts'
+import { answerOf, McpUpstream, movedTo, NotReached, namedIn, passedHeaders } from './upstream.ts'
 
 /** A recorder that listens. */
 export type McpHttpRecorder = {
@@ -120,7 +120,10 @@ function refusePeer(error: NodeJS.ErrnoException, socket: Socket): string {
 }
 
 /** Of several, servers take the first, the last or both. */
-const ONCE = ['mcp-session-id', 'content-type']
+const ONCE = ['mcp-session-id', 'content-type', 'authorization']
+
+/** What Connection may not name: it would be looked at here, and the server would not see it. */
+const NEVER_REMOVED = /^(?:mcp-.*|authorization|content-.*|host|origin)$/
 
 async function take(req: IncomingMessage, res: ServerResponse, parts: HttpParts, name: string): Promise<void> {
   res.on('error', () => {})
@@ -133,6 +136,8 @@ async function take(req: IncomingMessage, res: ServerResponse, parts: HttpParts,
   const twice = ONCE.find((header) => (req.headersDistinct[header] ?? []).length > 1)
   if (twice !== undefined)
     return refuse(res, 400, 'mcp_header_mismatch', `The header ${twice} is there more than once.`)
+  const removed = namedIn(req.headers.connection).find((each) => NEVER_REMOVED.test(each))
+  if (removed !== undefined) return refuse(res, 400, 'mcp_header_mismatch', `The header connection names ${removed}.`)
   if (req.method === 'POST') return exchange(req, res, parts, name)
   if (req.method === 'GET' || req.method === 'DELETE' || req.method === 'OPTIONS') return passWithout(req, res, parts)
   res.writeHead(405, { allow: 'POST, GET, DELETE, OPTIONS' }).end()
@@ -162,7 +167,7 @@ async function passWithout(req: IncomingMessage, res: ServerResponse, parts: Htt
       return
     }
     const kept = await parts.sessions.of(req, [])
-    parts.sessions.vouched(req, kept)
+    parts.sessions.vouched(req, kept, reply)
     parts.sessions.enter(kept)
     try {
       await passBack(reply, res, kept.session, parts, { name: undefined, id })

@@ -83,10 +83,13 @@ export class HttpSessions {
     return begun
   }
 
-  /** The server has taken the id of a request from whoever sent it: from now on what they ask belongs to its session. */
-  vouched(req: IncomingMessage, kept: HttpSession): void {
+  /**
+   * The server has taken the id of a request from whoever sent it: from now on what they ask belongs to its session. Where its answer names
+   * another, it has not looked at that id, and begun a session of their own.
+   */
+  vouched(req: IncomingMessage, kept: HttpSession, reply: IncomingMessage): void {
     const id = idIn(req)
-    if (id === null || kept.tokens.has(tokenOf(req))) return
+    if (id === null || (idIn(reply) ?? id) !== id || kept.tokens.has(tokenOf(req))) return
     this.#known.delete(ownKey(id, req))
     const main = this.#known.get(idKey(id))
     if (main === undefined) {

@@ -59,10 +59,13 @@ export function movedTo({ statusCode, headers: { location } }: IncomingMessage):
   return `It sends clients on to ${location.slice(0, 200).toWellFormed()}: if that is right, say it in http.upstream.`
 }
 
+/** The headers that Connection says are for the next hop only. */
+export const namedIn = (connection = ''): string[] => connection.split(',').map((each) => each.trim().toLowerCase())
+
 /** Headers that go on, in either direction. */
 export function passedHeaders(message: IncomingMessage): OutgoingHttpHeaders {
   const { rawHeaders, headers } = message
-  const named = (headers.connection ?? '').split(',').map((each) => each.trim().toLowerCase())
+  const named = namedIn(headers.connection)
   // Without a prototype, or a header named `constructor` would be there before it comes.
   const passed: Record<string, string | string[]> = Object.create(null)
   for (let i = 0; i < rawHeaders.length; i += 2) {

@@ -255,6 +255,8 @@ test('headers that contradict the body, and requests of strangers, go no further
     const [reply] = await once(asked, 'response')
     expect([reply.statusCode, await text(reply)]).toEqual([400, expect.stringContaining('The header connection names')])
   }
+  const nowhere = request(recorder.url, { method: 'POST', path: '//' }).end('{}')
+  expect((await once(nowhere, 'response'))[0].statusCode).toBe(404)
   expect(seen).toEqual([])
   expect(await post(recorder.url, calling(name), { ...mirrored(''), 'mcp-name': encoded })).toMatchObject({
     status: 200,
@@ -409,7 +411,7 @@ test('a stranger with the id of a session, whom the server refuses, neither spea
   const call = (name: string, id: number) => ({ ...{ jsonrpc: '2.0', id, method: 'tools/call' }, params: { name } })
   const sampled = (words: string) => ({ jsonrpc: '2.0', id: 's', result: { content: { type: 'text', text: words } } })
   const params = { clientInfo: { name: 'alice' } }
-  const headers = { authorization: 'Bearer alice' }
+  const headers = { authorization: 'Bearer alice', 'mcp-session-id': '' }
   await post(recorder.url, { jsonrpc: '2.0', id: 0, method: 'initialize', params }, headers)
   const slow = await fetch(recorder.url, {
     method: 'POST',

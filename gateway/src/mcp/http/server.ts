@@ -129,7 +129,7 @@ async function take(req: IncomingMessage, res: ServerResponse, parts: HttpParts,
   res.on('error', () => {})
   const intruder = intruderOf(req, parts.http)
   if (intruder !== null) return refuse(res, 403, 'mcp_origin_refused', intruder)
-  if (new URL(req.url!, 'http://recorder').pathname !== parts.upstream.url.pathname) {
+  if (URL.parse(req.url!, 'http://recorder')?.pathname !== parts.upstream.url.pathname) {
     res.writeHead(404).end()
     return
   }

@@ -239,10 +239,10 @@ export class HttpSessions {
   }
 }
 
-/** The id of the server's session that a request names. */
+/** The id of the server's session that a request names. Some clients send an empty one until they have been given one. */
 export function idIn({ headers }: IncomingMessage): string | null {
   const id = headers['mcp-session-id']
-  return typeof id === 'string' ? id : null
+  return typeof id === 'string' && id !== '' ? id : null
 }
 
 const isSame = (one: Implementation | null, other: Implementation | null): boolean =>

@@ -58,14 +58,27 @@ export function readLine(line: Buffer, framing: Framing = 'line'): ReadLine {
 /** An event cannot hold a number that was rounded, and whoever asked by it would not know it again in an answer of ours. */
 function withWrittenIds(messages: readonly Message[], text: string): readonly Message[] {
   if (!messages.some(hasRoundedId)) return messages
-  const written = parseWith(text, (name, value, { source }) =>
-    name === 'id' && isRounded(value) ? rawJSON(source!) : value,
+  const ids = writtenIds(text)
+  return messages.map((each, i) =>
+    hasRoundedId(each) ? ({ ...each, id: ids?.[i]?.id ?? rawJSON(JSON.stringify(each.id)) } as Message) : each,
   )
-  const ids = [written].flat() as { id: MessageId }[]
-  return messages.map((each, i) => (each.kind === 'notification' ? each : ({ ...each, id: ids[i]!.id } as Message)))
 }
 
-const hasRoundedId = (message: Message): boolean => message.kind !== 'notification' && isRounded(message.id)
+/** Null where the message is nested deeper than there is stack for: its id is then shown as it was rounded. */
+function writtenIds(text: string): { id: MessageId }[] | null {
+  try {
+    const written = parseWith(text, (name, value, { source }) =>
+      name === 'id' && isRounded(value) ? rawJSON(source!) : value,
+    )
+    return [written].flat() as { id: MessageId }[]
+  } catch (error) {
+    if (error instanceof RangeError) return null
+    throw error
+  }
+}
+
+const hasRoundedId = (message: Message): message is Exclude<Message, { kind: 'notification' }> =>
+  message.kind !== 'notification' && isRounded(message.id)
 
 /** Whether a number cannot be told from others that are written otherwise, or is not finite. */
 const isRounded = (value: unknown): boolean =>

@@ -110,7 +110,7 @@ export function defineActions<const Definitions extends ActionDefinitions>(
 type Compiled = {
   rule: Omit<ActionRule, 'metadata'>
   schema: StandardSchema | null
-  jsonSchema: JsonValue | undefined
+  jsonSchema: object | undefined
   redaction: Redaction | undefined
 }
 

@@ -1,7 +1,6 @@
 // The types of events that a catalogue allows.
 import type { Severity } from '../core/catalogue.ts'
 import type { Party, Recordable, RecordableObject } from '../core/fields.ts'
-import type { JsonObject } from '../core/json.ts'
 import type { KitEvent, RedactionRules } from '../kit/index.ts'
 import type { InputOf, StandardSchema } from './standard-schema.ts'
 
@@ -21,8 +20,8 @@ export type ActionDefinition = {
   readonly requires?: readonly (Requirement | (string & {}))[] | undefined
   /** Schema of the metadata, of any library that implements Standard Schema; it must answer at once. Default: anything. */
   readonly metadata?: StandardSchema | undefined
-  /** JSON Schema of the same, where the library makes none. */
-  readonly jsonSchema?: JsonObject | undefined
+  /** JSON Schema of the same, where the library makes none; an object of JSON's values, of whatever type libraries say that it is. */
+  readonly jsonSchema?: object | undefined
   readonly severity?: Severity | undefined
   /** Rules by which values are removed before an event of this action is signed. */
   readonly redact?: RedactionRules | undefined

@@ -181,7 +181,7 @@ test('JSON Schema: from the library, or given beside, or a sentence that says ho
     /valibot, which makes no JSON Schema.*jsonSchema/,
   )
   for (const definition of [
-    { metadata: schema, jsonSchema: toJsonSchema(schema) as never },
+    { metadata: schema, jsonSchema: toJsonSchema(schema) },
     { metadata: toStandardJsonSchema(schema) },
     { metadata: z.looseObject({ amount: z.number() }) },
   ])

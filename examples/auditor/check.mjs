@@ -6,7 +6,7 @@ import { parseProof, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { inWords } from '@killick/sdk/words'
 
 const [trustFile, ...proofFiles] = process.argv.slice(2)
-const { rpcs, ...trust } = JSON.parse(await readFile(trustFile, 'utf8'))
+const { rpcs = [], ...trust } = JSON.parse(await readFile(trustFile, 'utf8'))
 
 const exits = []
 for (const file of proofFiles) {

@@ -203,8 +203,9 @@ describe('auditor', () => {
     expect(await check(trust, proof)).toMatchObject({ code: 0, stdout: expect.stringContaining(': verified') })
   })
 
-  test('without a pin it is undecided, and one altered proof among good ones is failed', async () => {
+  test('without a pin or a node it is undecided, and one altered proof among good ones is failed', async () => {
     expect(await check({ ...trust, logKeys: [] }, proof)).toMatchObject({ code: 3 })
+    expect(await check({ ...trust, rpcs: undefined }, proof)).toMatchObject({ code: 3 })
     const altered = JSON.parse(proof)
     altered.event = altered.event
       .replace(/~$/, '')

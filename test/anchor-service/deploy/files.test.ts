@@ -126,13 +126,15 @@ describe('kubernetes', async () => {
   })
 })
 
-test('systemd: what the guide writes the settings with needs no folder beforehand', async () => {
+test('systemd: what the guide writes the settings with needs no folder beforehand, and names the log for ever', async () => {
   const guide = await readFile(join(root, 'docs/guides/deploy.md'), 'utf8')
-  const [command] = /^install .*$/m.exec(guide)!
+  const [command] = /^.*\binstall -D .*$/m.exec(guide)!
   const folder = await mkdtemp(join(tmpdir(), 'killick-etc-'))
   onTestFinished(() => rm(folder, { recursive: true }))
   execFileSync('bash', ['-c', command.replace('/etc/', `${folder}/`)])
-  expect(await readFile(join(folder, 'killick/anchor-service.env'), 'utf8')).toBe('DATABASE_URL=postgres://…\n')
+  expect(await readFile(join(folder, 'killick/anchor-service.env'), 'utf8')).toBe(
+    'DATABASE_URL=postgres://…\nKILLICK_ORIGIN=audit.example.com/log\n',
+  )
 })
 
 test('systemd: the settings are real, and the data folder is the one that it may write', async () => {

@@ -2,16 +2,21 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { type IncomingMessage, request } from 'node:http'
+import { createServer, type IncomingMessage, request } from 'node:http'
 import { request as requestTls } from 'node:https'
-import { connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { connect as connectTls } from 'node:tls'
 import { inspect } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { checkCollectorConfig, GatewayStartError, makeEmitterKey } from '@killick/gateway'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { FairShare } from '../../gateway/src/fairness.ts'
+import { readLines, readWhole } from '../../gateway/src/http/body.ts'
 import { findTool } from '../../scripts/lib/tools.ts'
 import { smallDisk } from '../support/small-disk.ts'
 import { certifier, NOWHERE, sample, type TestCollector, testCollector } from './support.ts'
@@ -440,4 +445,39 @@ test('a full spool and a full disk refuse, and nothing that was answered is lost
   } finally {
     disk.remove()
   }
+})
+
+test('a body in pieces of one byte takes as much memory as it has bytes, and a line as much time', async () => {
+  setFlagsFromString('--expose-gc')
+  const heap = () => {
+    runInNewContext('gc')()
+    return process.memoryUsage().heapUsed
+  }
+  const memory = new FairShare(1 << 20)
+  const server = createServer(async (req, res) => {
+    const { bytes } = await readWhole(req, { maxBytes: 100_000, memory, emitter: 'a' })
+    res.end(`${bytes.length} ${bytes.every((each) => each === 0x78)}`)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  socket.write('POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n')
+  const pieces = Buffer.from('1\r\nx\r\n'.repeat(50_000))
+  const before = heap()
+  socket.write(pieces)
+  await vi.waitUntil(() => memory.total === 50_000, 20_000)
+  expect(heap() - before).toBeLessThan(4e6)
+  socket.end('0\r\n\r\n')
+  expect(await text(socket)).toMatch(/50000 true/)
+
+  const small = Array.from({ length: 200 }, () => Buffer.from('x'))
+  const body = Object.assign(Readable.from([Buffer.alloc(8 << 20, 'x'), ...small, Buffer.from('\ny')]), { headers: {} })
+  const start = process.cpuUsage()
+  const limits = { maxBytes: 16 << 20, memory: new FairShare(1 << 26), emitter: 'a' }
+  const lines: number[] = []
+  for await (const each of readLines(body as unknown as IncomingMessage, limits, 1 << 26))
+    lines.push(...each.lines.map(({ text }) => text.length))
+  expect(lines).toEqual([(8 << 20) + 200, 1])
+  const { user, system } = process.cpuUsage(start)
+  expect((user + system) / 1000).toBeLessThan(500)
 })

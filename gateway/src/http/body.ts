@@ -4,6 +4,7 @@ import type { Readable, Transform } from 'node:stream'
 import { createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
 import { GatewayRefusal } from '../errors.ts'
 import type { FairShare } from '../fairness.ts'
+import { Gathered } from '../gathered.ts'
 import { textOf } from '../utf8.ts'
 
 /** What a body may take. */
@@ -16,8 +17,6 @@ export type BodyBounds = {
 
 /** The whole body, decompressed. `release` gives its memory back, and is called once its bytes are of no use any more. */
 export type WholeBody = { readonly bytes: Buffer; readonly release: () => void }
-
-const NOTHING: Buffer = Buffer.alloc(0)
 
 const DECODERS: Record<string, () => Transform & { readonly bytesWritten: number }> = {
   gzip: createGunzip,
@@ -33,7 +32,7 @@ export function readWhole(request: IncomingMessage, limits: BodyBounds): Promise
   const { maxBytes, memory, emitter } = limits
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge(maxBytes))
   const { stream, isWhole } = decoded(request)
-  const chunks: Buffer[] = []
+  const body = new Gathered()
   let bytes = 0
   const release = () => {
     if (bytes > 0) memory.give(emitter, bytes)
@@ -50,13 +49,13 @@ export function readWhole(request: IncomingMessage, limits: BodyBounds): Promise
       else if (!memory.take(emitter, chunk.length)) fail(busy())
       else {
         bytes += chunk.length
-        chunks.push(chunk)
+        body.add(chunk)
       }
     })
     stream.once('end', () => {
       stream.removeAllListeners('data')
       if (!isWhole()) return fail(followed())
-      resolve({ bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), release })
+      resolve({ bytes: body.take(), release })
     })
     stream.once('error', (error) => fail(request === stream ? cutOff() : encodingInvalid(error)))
     if (stream !== request) request.once('error', () => fail(cutOff()))
@@ -78,7 +77,7 @@ export async function* readLines(
   maxTotal: number,
 ): AsyncGenerator<{ readonly lines: readonly { number: number; text: string }[]; readonly bytes: number }> {
   const { stream, isWhole } = decoded(request)
-  let rest = NOTHING
+  const rest = new Gathered()
   let [number, total, held] = [0, 0, 0]
   const hold = (bytes: number) => {
     if (bytes > held && !memory.take(emitter, bytes - held)) throw busy()
@@ -90,15 +89,18 @@ export async function* readLines(
       total += chunk.length
       if (total > maxTotal) throw tooLarge(maxTotal)
       hold(rest.length + chunk.length)
-      const data = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
-      const end = data.lastIndexOf(0x0a) + 1
-      if (data.length - end > maxBytes) throw tooLarge(maxBytes)
-      rest = data.subarray(end)
-      if (end > 0) yield { lines: linesOf(data.subarray(0, end)), bytes: end }
+      const end = chunk.lastIndexOf(0x0a) + 1
+      if ((end > 0 ? 0 : rest.length) + chunk.length - end > maxBytes) throw tooLarge(maxBytes)
+      rest.add(chunk.subarray(0, end > 0 ? end : chunk.length))
+      if (end > 0) {
+        const data = rest.take()
+        rest.add(chunk.subarray(end))
+        yield { lines: linesOf(data), bytes: data.length }
+      }
       hold(rest.length)
     }
     if (!isWhole()) throw followed()
-    if (rest.length > 0) yield { lines: linesOf(rest), bytes: rest.length }
+    if (rest.length > 0) yield { bytes: rest.length, lines: linesOf(rest.take()) }
   } catch (error) {
     if (error instanceof GatewayRefusal) throw error
     throw request.complete && stream !== request ? encodingInvalid(error as Error) : cutOff()

@@ -1,4 +1,5 @@
 // Bytes become lines and stay the bytes they were: what is relayed is never printed again.
+import { Gathered } from '../gathered.ts'
 
 const LINE_FEED = 10
 
@@ -10,8 +11,7 @@ export class LineTooLong extends Error {
 /** Cuts what arrives into lines, each with its line feed. Keeps at most `maxBytes` of a line that has not ended. */
 export class LineSplitter {
   readonly #maxBytes: number
-  #parts: Buffer[] = []
-  #bytes = 0
+  readonly #line = new Gathered()
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -23,29 +23,21 @@ export class LineSplitter {
     for (let at = chunk.indexOf(LINE_FEED); at >= 0; at = chunk.indexOf(LINE_FEED, from)) {
       this.#keep(chunk.subarray(from, at + 1))
       from = at + 1
-      yield this.#take()
+      yield this.#line.take()
     }
     if (from < chunk.length) this.#keep(chunk.subarray(from))
   }
 
   /** What came after the last line feed; null if nothing did. */
   end(): Buffer | null {
-    return this.#bytes === 0 ? null : this.#take()
+    return this.#line.length === 0 ? null : this.#line.take()
   }
 
   #keep(part: Buffer): void {
-    this.#bytes += part.length
-    if (this.#bytes > this.#maxBytes) {
-      this.#parts = []
+    if (this.#line.length + part.length > this.#maxBytes) {
+      this.#line.take()
       throw new LineTooLong()
     }
-    this.#parts.push(part)
-  }
-
-  #take(): Buffer {
-    const line = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts)
-    this.#parts = []
-    this.#bytes = 0
-    return line
+    this.#line.add(part)
   }
 }

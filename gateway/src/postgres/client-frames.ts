@@ -1,4 +1,5 @@
 // What a client sends once it is let in: messages held whole until they are complete, and data of COPY passed on piece by piece.
+import { Gathered } from '../gathered.ts'
 
 /** Where the messages of a client go. */
 export type ClientFrames = {
@@ -31,7 +32,7 @@ type Current = {
   left: number
   /** `whole`: it is held until it is complete. */
   way: 'whole' | 'copy' | 'size' | 'memory'
-  parts: Buffer[]
+  readonly body: Gathered
 }
 
 /** Cuts a client's bytes into messages. */
@@ -88,7 +89,7 @@ export class ClientFrameReader {
       return start.subarray(bytes)
     }
     const way = type === COPY_DATA ? 'copy' : bytes > this.#maxBytes ? 'size' : 'whole'
-    this.#current = { type, bytes, left: bytes, way, parts: [] }
+    this.#current = { type, bytes, left: bytes, way, body: new Gathered() }
     return this.#more(start)
   }
 
@@ -105,24 +106,23 @@ export class ClientFrameReader {
     return chunk.subarray(piece.length)
   }
 
-  #complete({ type, bytes, way, parts }: Current): void {
+  #complete({ type, bytes, way, body }: Current): void {
     if (way === 'size' || way === 'memory') {
       this.#to.skipped(type, bytes, way)
       return
     }
     this.#release()
-    this.#to.message(type, Buffer.concat(parts, bytes))
+    this.#to.message(type, body.take())
   }
 
   #keep(current: Current, piece: Buffer): void {
     if (this.#to.hold(piece.length)) {
       this.#held += piece.length
-      // A copy: what the socket has read into is larger than this, and would be kept as well.
-      current.parts.push(Buffer.from(piece))
+      current.body.add(piece)
       return
     }
     current.way = 'memory'
-    current.parts = []
+    current.body.take()
     this.#release()
   }
 

@@ -1,6 +1,7 @@
 // One POST: its message is taken as a line of stdio is, and goes on as it came; what comes back is taken message by message.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FairShare } from '../../fairness.ts'
+import { Gathered } from '../../gathered.ts'
 import { errorAnswer, printAnswers } from '../answers.ts'
 import type { McpCode } from '../errors.ts'
 import { type Message, type Passage, readLine } from '../message.ts'
@@ -151,7 +152,7 @@ async function readBody(
   memory: FairShare,
 ): Promise<{ bytes: Buffer; release(): void } | { fault: 'mcp_line_too_long' | 'mcp_busy' }> {
   const from = req.socket.remoteAddress ?? ''
-  const chunks: Buffer[] = []
+  const body = new Gathered()
   let length = 0
   const release = () => {
     if (length > 0) memory.give(from, length)
@@ -165,13 +166,13 @@ async function readBody(
         return { fault: isTooLong ? 'mcp_line_too_long' : 'mcp_busy' }
       }
       length += chunk.length
-      chunks.push(chunk)
+      body.add(chunk)
     }
   } catch (error) {
     release()
     throw error
   }
-  return { bytes: Buffer.concat(chunks, length), release }
+  return { bytes: body.take(), release }
 }
 
 /** Answers in the server's place. @param messages of the request, whose ids the answer has */

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { isAnswering } from '../answering.ts'
 import { GATEWAY_CODES, type GatewayCode, GatewayRefusal } from '../errors.ts'
 
 /** RFC 9457, with a stable `code` and the evidence as further members. */
@@ -79,7 +80,7 @@ export function refusePeer(error: NodeJS.ErrnoException, socket: Socket): Gatewa
     HPE_HEADER_OVERFLOW: 'collect_headers_too_large',
   }
   const code = codes[error.code ?? ''] ?? 'collect_request_invalid'
-  if (!socket.writable || error.code === 'ECONNRESET') {
+  if (!socket.writable || error.code === 'ECONNRESET' || isAnswering(socket)) {
     socket.destroy()
     return null
   }

@@ -1,6 +1,7 @@
 // Answers of the proxy's own: problem documents (RFC 9457) with a code.
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import { isAnswering } from '../answering.ts'
 import { HTTP_CODES, type HttpCode, type HttpRefusal } from './errors.ts'
 import { isHttp2 } from './headers.ts'
 
@@ -41,7 +42,7 @@ export function refusePeer(error: NodeJS.ErrnoException, socket: Socket): HttpCo
     HPE_HEADER_OVERFLOW: 'http_headers_too_large',
   }
   const code = codes[error.code ?? ''] ?? 'http_request_invalid'
-  if (!socket.writable || error.code === 'ECONNRESET') {
+  if (!socket.writable || error.code === 'ECONNRESET' || isAnswering(socket)) {
     socket.destroy()
     return null
   }

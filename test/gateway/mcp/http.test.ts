@@ -652,12 +652,13 @@ test('a server without sessions: one client is not named for what another asks, 
 })
 
 test('what clients send is bounded: in memory, in time, in connections, and in requests at a time', async () => {
+  const never = JSON.stringify(calling('never'))
   const { url } = await serve((each, res) => {
     if (each.method === 'GET') return void res.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
-    json(res, answered(JSON.parse(each.body).id, 'seen'))
+    if (each.body !== never) json(res, answered(JSON.parse(each.body).id, 'seen'))
   })
   const it = await world()
-  const limits = { lineBytes: 16_384, memoryBytes: 32_768, requestMs: 1_000, connections: 4 }
+  const limits = { lineBytes: 16_384, memoryBytes: 32_768, requestMs: 1_000, connections: 6 }
   const said: string[] = []
   const settings = { ...it.settings, limits, http: { listen: '127.0.0.1:0', upstream: url } }
   const recorder = await recordHttp(checkMcpConfig(settings, it.folder), (text) => said.push(text))
@@ -680,6 +681,8 @@ test('what clients send is bounded: in memory, in time, in connections, and in r
   // Silent for longer than a request may take.
   const stream = open(head('GET'))
   await vi.waitUntil(() => stream.answer().includes('200 OK'), 20_000)
+  const held = open(head('POST', never.length) + never + head('POST', 9))
+  const cut = open(head('GET') + head('POST', 9))
   // One address takes half of the memory, with bodies that do not end.
   const half = open(head('POST', 16_000) + ' '.repeat(12_000))
   const other = open(head('POST', 16_000) + ' '.repeat(12_000))
@@ -694,8 +697,17 @@ test('what clients send is bounded: in memory, in time, in connections, and in r
   expect((await post(recorder.url, calling('tool', { text: 'a'.repeat(20_000) }))).json.error).toMatchObject({
     data: { code: 'mcp_line_too_long' },
   })
+  // Whoever looks for an answer only when everything is sent finds it.
+  const tooLarge = request(recorder.url, { method: 'POST' })
+  tooLarge.end('a'.repeat(16 << 20))
+  const [[reply]] = await Promise.all([once(tooLarge, 'response'), once(tooLarge, 'finish')])
+  expect(reply.statusCode).toBe(413)
   await open(head('GET').replace('/mcp', '/other').repeat(300)).closed
-  const many = Array.from({ length: 6 }, () => open(head('POST', 1)))
+  // Of what is at fault behind a call nothing is said in the place of its answer, or in the midst of a stream.
+  await Promise.all([held.closed, cut.closed])
+  expect(held.answer() + cut.answer()).not.toContain(' 408 ')
+  expect(cut.answer()).toContain(' 200 OK')
+  const many = Array.from({ length: 8 }, () => open(head('POST', 1)))
   await Promise.all(many.map(({ closed }) => closed))
   expect(stream.socket.destroyed).toBe(false)
   for (const why of [/did not arrive: Request timeout/, /more than 250 requests/, /limits.connections/])

@@ -130,6 +130,17 @@ test('headers that never end are cut off in time, and so is a client that holds 
   expect(outcome.outcome).toBeUndefined()
 })
 
+test('what is at fault behind a request is answered neither within its answer nor in its place', async () => {
+  const server = await serve((req, res) => {
+    if (req.url === '/part') res.writeHead(200, { 'content-length': 1_000 }).write('part')
+  })
+  onTestFinished(() => server.close())
+  const it = await begin(server.url, { limits: { headersMs: 300 } })
+  const behind = (path: string, what: string) => raw(it.url, `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n${what}`)
+  expect(await behind('/part', 'GET / HTTP/1.1\r\nHost: a\r\nX: ')).toMatch(/\r\n\r\npart$/)
+  expect(await behind('/none', 'SSH-2.0-x\r\n\r\n')).toBe('')
+})
+
 test('a client that hangs up, and an upstream that does: said, and unknown is unknown', async () => {
   const server = await serve((req, res) => {
     if (req.url === '/slow') res.write('part')

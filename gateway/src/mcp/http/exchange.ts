@@ -20,7 +20,10 @@ export async function exchange(
   name: string,
 ): Promise<void> {
   const body = await readBody(req, parts.config.limits.lineBytes, parts.memory)
-  if ('fault' in body) return refuse(res, body.fault === 'mcp_busy' ? 503 : 413, body.fault)
+  if ('fault' in body) {
+    dropRest(req)
+    return refuse(res, body.fault === 'mcp_busy' ? 503 : 413, body.fault)
+  }
   try {
     await exchangeBody(req, res, parts, name, body.bytes)
   } finally {
@@ -159,7 +162,8 @@ async function readBody(
     length = 0
   }
   try {
-    for await (const chunk of req as AsyncIterable<Buffer>) {
+    // A request whose reading is given up would be destroyed, and what is left of it neither read nor dropped.
+    for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       const isTooLong = length + chunk.length > maxBytes
       if (isTooLong || !memory.take(from, chunk.length)) {
         release()
@@ -175,6 +179,19 @@ async function readBody(
   return { bytes: body.take(), release }
 }
 
+/** Bodies that are refused so are read on, and dropped, for as long as this, ms. */
+const DROPPED: ReadonlySet<McpCode> = new Set(['mcp_busy', 'mcp_line_too_long'])
+const LINGER_MS = 1_000
+
+/** Most clients look for an answer when they have sent everything: one whose connection is closed before sees that, and not why. */
+function dropRest(req: IncomingMessage): void {
+  const { socket } = req
+  req.resume()
+  setTimeout(() => {
+    if (!req.complete) socket.destroy()
+  }, LINGER_MS).unref()
+}
+
 /** Answers in the server's place. @param messages of the request, whose ids the answer has */
 export function refuse(
   res: ServerResponse,
@@ -184,7 +201,7 @@ export function refuse(
   messages: readonly Message[] = [],
 ): void {
   // Of what was not read to its end nothing more is.
-  if (!res.req.complete) res.setHeader('connection', 'close')
+  if (!res.req.complete && !DROPPED.has(code)) res.setHeader('connection', 'close')
   if (code === 'mcp_busy') res.setHeader('retry-after', '1')
   const ids = messages.flatMap((each) => (each.kind === 'request' ? [each.id] : []))
   const answers = (ids.length > 0 ? ids : [null]).map((id) => errorAnswer(id, code, why))

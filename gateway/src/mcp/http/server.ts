@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isAnswering } from '../../answering.ts'
 import { GatewayStartError } from '../../errors.ts'
 import { FairShare } from '../../fairness.ts'
 import { openRecorder } from '../../sessions/recorder.ts'
@@ -110,7 +111,7 @@ const REFUSALS: Record<string, string> = {
 
 /** Answers what never became a request. @returns what is said of it */
 function refusePeer(error: NodeJS.ErrnoException, socket: Socket): string {
-  if (!socket.writable || error.code === 'ECONNRESET') socket.destroy()
+  if (!socket.writable || error.code === 'ECONNRESET' || isAnswering(socket)) socket.destroy()
   else {
     const status = REFUSALS[error.code ?? ''] ?? '400 Bad Request'
     socket.end(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)

@@ -7,6 +7,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { checkMcpConfig, type McpHttpRecorder, recordHttp } from '@killick/gateway'
@@ -652,7 +653,7 @@ test('a server without sessions: one client is not named for what another asks, 
 })
 
 test('what clients send is bounded: in memory, in time, in connections, and in requests at a time', async () => {
-  const never = JSON.stringify(calling('never'))
+  const never = JSON.stringify(calling('never', { text: 'a'.repeat(5_000) }))
   const { url } = await serve((each, res) => {
     if (each.method === 'GET') return void res.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
     if (each.body !== never) json(res, answered(JSON.parse(each.body).id, 'seen'))
@@ -691,7 +692,12 @@ test('what clients send is bounded: in memory, in time, in connections, and in r
   ).then((answers) => answers.sort((a, b) => b.length - a.length))
   expect(refused).toMatch(/^HTTP\/1.1 503 .*retry-after: 1\r\n.*"code":"mcp_busy"/s)
   expect(late).toMatch(/^HTTP\/1.1 408 /)
-  // What they took is free again.
+  // What they took is free again, and so is what clients did that left before their calls were passed on.
+  for (let ms = 0; ms < 8; ms++) {
+    const left = open(head('POST', never.length) + never)
+    await sleep(ms)
+    left.socket.resetAndDestroy()
+  }
   const large = calling('tool', { text: 'a'.repeat(15_000) })
   expect((await post(recorder.url, large)).status).toBe(200)
   expect((await post(recorder.url, calling('tool', { text: 'a'.repeat(20_000) }))).json.error).toMatchObject({

@@ -97,6 +97,9 @@ async function passOn(
   { parts, name, isBeginning, messages }: Passing,
 ): Promise<void> {
   const { session } = kept
+  // Nobody hears any more that the client has left, nor is there anybody to whom an answer could go.
+  if (res.destroyed && messages.some(({ kind }) => kind === 'request'))
+    return session.exchangeEnded(name, { state: 'cancelled' })
   const headers = { ...passedHeaders(req), host: parts.upstream.url.host, 'content-length': body.length }
   const asked = parts.upstream.ask('POST', { ...headers, 'accept-encoding': 'identity' }, body)
   // The stateless revision takes that for a cancellation; before it, the client may come back for the answer.

@@ -105,6 +105,8 @@ async function passOn(
   // The stateless revision takes that for a cancellation; before it, the client may come back for the answer.
   const left = () => asked.destroy(new ClientLeft())
   res.once('close', left)
+  // What asks nothing goes on from whoever has left before that, and nothing is waited for.
+  if (res.destroyed) asked.once('finish', left)
   let isResumable = false
   const resumable = () => {
     isResumable = true

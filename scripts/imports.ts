@@ -89,7 +89,7 @@ export const PARTS: Part[] = [
   { name: 'reference', files: ['anchor-service/web/api/'],       may: [], never: PORTABLE },
 
   // Speaks to the service over HTTP, as strangers do.
-  { name: 'gateway base', files: ['gateway/src/certificates.ts', 'gateway/src/errors.ts', 'gateway/src/fairness.ts', 'gateway/src/listen.ts', 'gateway/src/members.ts', 'gateway/src/config-file.ts', 'gateway/src/name-pattern.ts', 'gateway/src/process-metrics.ts', 'gateway/src/sparing.ts', 'gateway/src/turns.ts', 'gateway/src/utf8.ts'], may: ['core', 'node:buffer', 'node:fs', 'node:crypto', 'node:http', 'node:net', 'node:tls', 'prom-client'] },
+  { name: 'gateway base', files: ['gateway/src/answering.ts', 'gateway/src/certificates.ts', 'gateway/src/errors.ts', 'gateway/src/fairness.ts', 'gateway/src/gathered.ts', 'gateway/src/listen.ts', 'gateway/src/members.ts', 'gateway/src/config-file.ts', 'gateway/src/name-pattern.ts', 'gateway/src/process-metrics.ts', 'gateway/src/sparing.ts', 'gateway/src/turns.ts', 'gateway/src/utf8.ts'], may: ['core', 'node:buffer', 'node:fs', 'node:crypto', 'node:http', 'node:net', 'node:tls', 'prom-client'] },
   { name: 'sealed events', files: ['gateway/src/sealed/'],       may: ['gateway base', 'core', 'sealing', 'node:*', 'pg'] },
   { name: 'sessions', files: ['gateway/src/sessions/'],          may: ['sealed events', 'gateway base', 'sdk', 'core', 'kit', 'sealing', 'node:*'] },
   { name: 'statement effects', files: ['gateway/src/postgres/effects/'], may: ['gateway base', 'core', 'node:*', 'libpg-query', 'libpg-query/*'] },

@@ -700,7 +700,7 @@ test('what clients send is bounded: in memory, in time, in connections, and in r
     left.socket.resetAndDestroy()
   }
   const large = calling('tool', { text: 'a'.repeat(15_000) })
-  expect((await post(recorder.url, large)).status).toBe(200)
+  await vi.waitUntil(async () => (await post(recorder.url, large)).status === 200, 20_000)
   expect((await post(recorder.url, calling('tool', { text: 'a'.repeat(20_000) }))).json.error).toMatchObject({
     data: { code: 'mcp_line_too_long' },
   })

@@ -1,7 +1,7 @@
 // One segment of the spool: a text file of framed lines, `<kind> <crc32> <length> <text>\n`, all ASCII. A line is either
 // whole (terminator, length and checksum agree) or the unfinished end of the last write; there is no third state.
 import { constants, fdatasyncSync, writeSync } from 'node:fs'
-import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import zlib from 'node:zlib'
 import { KillickError } from '../core/errors.ts'
@@ -139,7 +139,8 @@ export const segmentFile = (dir: string, number: number): string => join(dir, `$
 /** Numbers of the segments in `dir`, ascending and without a gap. Half-created files are removed. */
 export async function listSegments(dir: string): Promise<number[]> {
   const names = await readdir(dir)
-  for (const name of names) if (name.endsWith('.tmp')) await unlink(join(dir, name))
+  // One may be the beacon of a process that asks for the lock (node/lock.ts), which has got its name, or has gone, meanwhile.
+  for (const name of names) if (name.endsWith('.tmp')) await rm(join(dir, name), { force: true })
   const numbers = names
     .filter((name) => /^\d{10}\.log$/.test(name))
     .map((name) => Number.parseInt(name, 10))

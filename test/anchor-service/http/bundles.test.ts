@@ -211,6 +211,9 @@ describe('a bundle', () => {
     await holder.query('select pg_advisory_lock($1)', [LOG_LOCK])
     // What the next one takes, which brings the page along, would be too much beside it.
     const removal = remove(most.json.id)
+    const waiting = `select count(*)::int as n from pg_locks where locktype = 'advisory' and not granted
+                     and database = (select oid from pg_database where datname = current_database())`
+    await expect.poll(async () => (await holder.query(waiting)).rows[0].n).toBeGreaterThan(0)
     const late = fetchFile(service.url, most.json.id)
     await sleep(100)
     await holder.end()

@@ -18,10 +18,6 @@ const SQL_PASSWORD =
 const SECRET = 'secret'
 const URL_RULE = 'url-password'
 const SQL_RULE = 'sql-password'
-const OWN_RULES: RedactionRules = [
-  { name: URL_RULE, detect: ['urlPassword'] },
-  { name: SQL_RULE, values: [SQL_PASSWORD] },
-]
 const MARK = '[redacted:'
 const markOf = (rule: string): string => `${MARK}${rule}]`
 const QUOTED = String.raw`"(?:[^"\\]|\\.)*"?|'[^']*'?`
@@ -107,6 +103,8 @@ export type CommandRedactionOptions = {
   readonly rules?: RedactionRules | undefined
 }
 
+const findsInUrls = (rule: RedactionRules[number]): boolean => 'detect' in rule && rule.detect.includes('urlPassword')
+
 /** The rule that hides what an option or variable of this name has; null: none does. */
 type RuleFor = (option: string) => string | null
 
@@ -124,8 +122,9 @@ export function compileCommandRedaction(options?: CommandRedactionOptions): Comm
   const { names = [], rules = STANDARD_RULES } = knownOptions(options, { names: true, rules: true }, optionFault)
   const redaction = compileRedaction([
     ...rules,
-    // The standard rules have the first.
-    ...OWN_RULES.filter(({ name }) => !rules.some((rule) => rule.name === name)),
+    // The standard rules look for them already.
+    ...(rules.some(findsInUrls) ? [] : [{ name: URL_RULE, detect: ['urlPassword'] as const }]),
+    { name: SQL_RULE, values: [SQL_PASSWORD] },
   ])
   const named = new Set(names.map(bare))
   const known = new Map<string, string | null>()

@@ -1,6 +1,6 @@
 // What of a command line is recorded, and what is not.
 import { createHash } from 'node:crypto'
-import { compileCommandRedaction } from '@killick/sdk/kit'
+import { compileCommandRedaction, type RedactionRules } from '@killick/sdk/kit'
 import { expect, test } from 'vitest'
 import { shortenedCommand } from '../../../sdk/src/cli/run/shorten.ts'
 
@@ -214,4 +214,11 @@ test('a long command line is cut, and says so', () => {
   const sha256 = createHash('sha256').update(JSON.stringify(command)).digest('hex')
   expect(cut).toEqual({ arguments: 100_002, sha256 })
   expect(shortenedCommand(['x', 'y'])).toEqual({ command: ['x', 'y'], cut: null })
+})
+
+test('rules of one’s own neither take the place of those for URLs, nor double them', () => {
+  const url = ['psql', 'postgres://ada:hunter2@db/x']
+  for (const rules of [[], [{ name: 'own', detect: ['urlPassword'] }]] satisfies RedactionRules[])
+    expect(compileCommandRedaction({ rules }).command(url).removals).toHaveLength(1)
+  expect(() => compileCommandRedaction({ rules: [{ name: 'url-password', values: [/x/] }] })).toThrow('another rule')
 })

@@ -717,6 +717,12 @@ test('what clients send is bounded: in memory, in time, in connections, and in r
   const many = Array.from({ length: 8 }, () => open(head('POST', 1)))
   await Promise.all(many.map(({ closed }) => closed))
   expect(stream.socket.destroyed).toBe(false)
-  for (const why of [/did not arrive: Request timeout/, /more than 250 requests/, /limits.connections/])
+  for (const why of [
+    /did not arrive: Request timeout/,
+    /more than 250 requests/,
+    /limits.connections/,
+    /mcp_busy/,
+    /too_long/,
+  ])
     expect(said.join('\n')).toMatch(why)
 })

@@ -22,6 +22,7 @@ export async function exchange(
   const body = await readBody(req, parts.config.limits.lineBytes, parts.memory)
   if ('fault' in body) {
     dropRest(req)
+    parts.often(`a body was refused: ${body.fault}`)
     return refuse(res, body.fault === 'mcp_busy' ? 503 : 413, body.fault)
   }
   try {

@@ -13,4 +13,6 @@ export type HttpParts = {
   readonly memory: FairShare
   /** Tells people something: a line on stderr. */
   readonly say: (text: string) => void
+  /** The same of what clients can bring about as often as they like. */
+  readonly often: (text: string) => void
 }

@@ -43,10 +43,11 @@ export async function recordHttp(config: McpConfig, say: (text: string) => void)
   const upstream = new McpUpstream(http.upstream)
   const name = config.server ?? `${upstream.url.origin}${upstream.url.pathname}`
   const sessions = new HttpSessions(config, name, recorder, desk, say)
-  const parts: HttpParts = { config, http, sessions, upstream, memory: new FairShare(limits.memoryBytes), say }
+  const often = sparing(say)
+  const memory = new FairShare(limits.memoryBytes)
+  const parts: HttpParts = { config, http, sessions, upstream, memory, say, often }
   const underWay = new Set<Promise<void>>()
   let count = 0
-  const often = sparing(say)
   const inTurn = takeTurns(() =>
     often(`a connection was closed: more than ${MAX_AT_A_TIME} requests on it had no answer`),
   )

@@ -19,8 +19,8 @@ contract Handler {
     AnchorLog public immutable anchorLog;
     bytes32 public immutable logId;
 
-    ReferenceTree.Tree private history = ReferenceTree.Tree("history", false);
-    ReferenceTree.Tree private forgery = ReferenceTree.Tree("forgery", false);
+    ReferenceTree.Tree private history = ReferenceTree.distinct("history");
+    ReferenceTree.Tree private forgery = ReferenceTree.distinct("forgery");
     address[4] private actors = [address(0xa1), address(0xa2), address(0xa3), address(0xa4)];
 
     Anchor[] public anchors;
@@ -186,7 +186,7 @@ contract AnchorLogFuzz {
 
     /// @dev I4: two anchors and then every inclusion in either tree, through the contract.
     function testFuzz_I4_AnchoredLeavesAreProvable(bytes32 seed, uint256 anyOld, uint256 anyNew) external {
-        ReferenceTree.Tree memory tree = ReferenceTree.Tree(seed, false);
+        ReferenceTree.Tree memory tree = ReferenceTree.distinct(seed);
         uint64 size = uint64(within(anyNew, 2, 40));
         uint64 oldSize = uint64(within(anyOld, 1, size - 1));
         (bytes32 oldRoot, bytes32 root) = (tree.root(0, oldSize), tree.root(0, size));

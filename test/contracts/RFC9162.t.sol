@@ -38,19 +38,20 @@ contract RFC9162Test {
     }
 
     function testFuzz_InclusionOfEveryLeaf(bytes32 seed, uint256 anySize) external view {
-        ReferenceTree.Tree memory tree = ReferenceTree.Tree(seed, false);
+        ReferenceTree.Tree memory tree = ReferenceTree.distinct(seed);
         uint64 size = uint64(within(anySize, 1, MAX_SIZE));
         uint64 index = uint64(within(uint256(seed), 0, size - 1));
+        (bytes32 leaf, bytes32 root) = (tree.leaf(index), tree.root(0, size));
         bytes32[] memory path = tree.inclusionPath(index, 0, size);
-        assert(this.inclusion(tree.leaf(index), index, size, path, tree.root(0, size)));
-        assert(!this.inclusion(tree.leaf(index + 1), index, size, path, tree.root(0, size)));
-        assert(!this.inclusion(tree.leaf(index), size, size, path, tree.root(0, size)));
+        assert(this.inclusion(leaf, index, size, path, root));
+        assert(!this.inclusion(tree.leaf(index + 1), index, size, path, root));
+        assert(!this.inclusion(leaf, size, size, path, root));
         corrupt(path, uint256(keccak256(abi.encode(seed))));
-        assert(path.length == 0 || !this.inclusion(tree.leaf(index), index, size, path, tree.root(0, size)));
+        assert(path.length == 0 || !this.inclusion(leaf, index, size, path, root));
     }
 
     function testFuzz_Consistency(bytes32 seed, uint256 anyOld, uint256 anyNew) external view {
-        ReferenceTree.Tree memory tree = ReferenceTree.Tree(seed, false);
+        ReferenceTree.Tree memory tree = ReferenceTree.distinct(seed);
         uint64 newSize = uint64(within(anyNew, 0, MAX_SIZE));
         uint64 oldSize = uint64(within(anyOld, 0, newSize));
         (bytes32 oldRoot, bytes32 newRoot) = (tree.root(0, oldSize), tree.root(0, newSize));
@@ -66,18 +67,19 @@ contract RFC9162Test {
     function testFuzz_InclusionAtAnySize(bytes32 seed, uint64 index, uint64 size) external view {
         if (index >= size) (index, size) = (size, index);
         if (index == size) return;
-        ReferenceTree.Tree memory tree = ReferenceTree.Tree(seed, true);
+        ReferenceTree.Tree memory tree = ReferenceTree.uniform(seed);
         bytes32[] memory path = tree.inclusionPath(index, 0, size);
         assert(this.inclusion(tree.leaf(0), index, size, path, tree.root(0, size)));
     }
 
     function testFuzz_ConsistencyAtAnySize(bytes32 seed, uint64 oldSize, uint64 newSize) external view {
         if (oldSize > newSize) (oldSize, newSize) = (newSize, oldSize);
-        ReferenceTree.Tree memory tree = ReferenceTree.Tree(seed, true);
+        ReferenceTree.Tree memory tree = ReferenceTree.uniform(seed);
+        (bytes32 oldRoot, bytes32 newRoot) = (tree.root(0, oldSize), tree.root(0, newSize));
         bytes32[] memory path = tree.consistencyPath(oldSize, newSize);
-        assert(this.consistency(oldSize, newSize, tree.root(0, oldSize), tree.root(0, newSize), path));
+        assert(this.consistency(oldSize, newSize, oldRoot, newRoot, path));
         if (oldSize == newSize) return;
-        assert(!this.consistency(newSize, oldSize, tree.root(0, newSize), tree.root(0, oldSize), path));
+        assert(!this.consistency(newSize, oldSize, newRoot, oldRoot, path));
     }
 
     /// @dev Whatever the arguments, the answer is false, not a revert and not true.

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @dev RFC 9162 section 2.1 as the RFC defines it, recursive and unhurried, over made-up leaves: leaf number i is
-/// `leaf(seed, i)`. Where all leaves are the same, trees of any size up to 2^64 - 1 cost a hash a level at most.
+/// `leaf(seed, i)`. Where all leaves are the same, the root of any size up to 2^64 - 1 costs a hash a level at most.
 library ReferenceTree {
     struct Tree {
         bytes32 seed;

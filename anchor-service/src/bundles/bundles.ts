@@ -144,7 +144,6 @@ export async function openBundles(deps: BundlesDeps) {
       log?.error({ err: error }, 'the folder of bundles cannot be written')
     } finally {
       isWorking = false
-      await maker.rest()
     }
   }
 
@@ -275,6 +274,7 @@ export async function openBundles(deps: BundlesDeps) {
       stop.abort()
       await looking
       await working
+      await maker.close()
       await (await bell?.catch(() => null))?.close()
       folder.close()
     },

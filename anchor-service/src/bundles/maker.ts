@@ -26,18 +26,30 @@ export type Maker = {
    * @throws Error with what ended the thread; `signal`'s reason once the thread has ended
    */
   make(making: Making, onProgress: (progress: MakingProgress) => void, signal: AbortSignal): Promise<MakingEnd>
-  /** Ends the thread, if there is one; the next bundle has another. */
-  rest(): Promise<void>
+  /** Ends the thread, if there is one. */
+  close(): Promise<void>
 }
+
+/** A thread that has had nothing to do for so long is ended, ms: to start one takes as long as to make a small bundle. */
+const RESTS_AFTER_MS = 10_000
 
 /** Makes bundles on a thread of its own, so that the event loop stays free for requests and commits. */
 export function openMaker(): Maker {
   let thread: Thread<never, Making, MakingEnd> | null = null
   let heard: (progress: MakingProgress) => void = () => {}
+  let resting: NodeJS.Timeout | undefined
+
+  async function close(): Promise<void> {
+    clearTimeout(resting)
+    const ended = thread?.end()
+    thread = null
+    await ended
+  }
 
   return {
     async make(making, onProgress, signal) {
       signal.throwIfAborted()
+      clearTimeout(resting)
       heard = onProgress
       thread ??= keepThread<never, Making, MakingEnd, MakingNews>(ENTRY, { data: null, news: (news) => heard(news) })
       const own = thread
@@ -53,12 +65,9 @@ export function openMaker(): Maker {
         throw error
       } finally {
         signal.removeEventListener('abort', abort)
+        resting = setTimeout(close, RESTS_AFTER_MS).unref()
       }
     },
-    async rest() {
-      const ended = thread?.end()
-      thread = null
-      await ended
-    },
+    close,
   }
 }

@@ -144,10 +144,11 @@ function grow(
   const { appended } = round
   if (appended.length === 0) return { statements: [], next: head.size > 0 ? (start as Known) : null }
   const leaves = appended.map(({ batch }) => batch.header.leafHash)
-  const { frontier: grown, segments } = append(frontier, leaves)
+  const added = append(frontier, leaves)
+  const { frontier: grown, segments } = added
   const root = frontierRoot(grown)
   const newHead = { size: grown.size, root, note: log.signCheckpoint(grown.size, root) }
-  const paths = appendedPaths(frontier, segments, grown.size)
+  const paths = appendedPaths(frontier.size, added)
   for (const place of places)
     if ('logIndex' in place && place.logIndex >= head.size)
       receipts.set(place.logIndex, receiptOf(place, newHead, paths[place.logIndex - head.size]!))

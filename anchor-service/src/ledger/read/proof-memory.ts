@@ -8,7 +8,8 @@ import type { Db } from '../../database/pool.ts'
 import { Lru } from '../../lru.ts'
 import { KnownRuns } from '../index/known-runs.ts'
 import { RecentNames } from '../index/recent-names.ts'
-import type { KeptTiles, Tile } from '../tree/tiles.ts'
+import type { Tile } from '../tree/tile.ts'
+import type { KeptTiles } from '../tree/tiles.ts'
 
 /** Bytes for tiles; names of the newest events take up to 12 MiB more, and those in runs 48. */
 const MAX_BYTES = 16 * 1024 * 1024

@@ -7,12 +7,12 @@ import {
   type Plan,
   planConsistency,
   planRoot,
-  TILE_WIDTH,
   tileOf,
 } from '@killick/sdk/core'
 import { type CopyStatement, TupleWriter } from '../../database/copy.ts'
 import type { Db } from '../../database/pool.ts'
 import { type Frontier, frontierTiles, type TileSegment } from './frontier.ts'
+import { Tile } from './tile.ts'
 
 type TileKey = { level: number; index: number }
 
@@ -37,31 +37,6 @@ export async function readTiles(db: Db, keys: readonly TileKey[]): Promise<Hash[
 /** 32-byte hashes out of one buffer. */
 export function splitHashes(bytes: Uint8Array): Hash[] {
   return Array.from({ length: bytes.length / 32 }, (_, i) => asHash(bytes.slice(32 * i, 32 * i + 32)))
-}
-
-/** The hashes that a tile had when it was read, and the nodes above them that were asked for. */
-export class Tile {
-  readonly hashes: readonly Hash[]
-  /** Hash i is at 256 + i; the parent of two nodes is at half their index. */
-  readonly #nodes: Hash[] = []
-
-  constructor(hashes: readonly Hash[]) {
-    this.hashes = hashes
-  }
-
-  /** Most memory that it takes, about. */
-  get bytes(): number {
-    return 256 * this.hashes.length
-  }
-
-  /** The root over the hashes of a perfect subtree. */
-  node(start: number, width: number): Hash {
-    if (width === 1) return this.hashes[start]!
-    const half = width / 2
-    const at = (TILE_WIDTH + start) / width
-    this.#nodes[at] ??= nodePrimitives.nodeHash(this.node(start, half), this.node(start + half, half))
-    return this.#nodes[at]
-  }
 }
 
 /** Tiles by name. The log's hashes never change, so a kept tile can only lack newer hashes; then it is read again. */
@@ -114,7 +89,7 @@ export async function readFrontier(db: Db, size: number): Promise<Frontier> {
   const tiles = await readTiles(db, wanted)
   const cut = wanted.map(({ level, width }, i) => {
     if (tiles[i]!.length !== width) throw new InvariantError(`tile level ${level} does not end where size ${size} does`)
-    return tiles[i]!
+    return new Tile(tiles[i]!)
   })
   return { size, tiles: cut }
 }

@@ -12,7 +12,7 @@ import { makeRun } from '../../../../anchor-service/src/ledger/index/write-run.t
 import { memoryOf } from '../../../../anchor-service/src/ledger/read/proof-memory.ts'
 import { readProof } from '../../../../anchor-service/src/ledger/read/proofs.ts'
 import { readCheckpoint } from '../../../../anchor-service/src/ledger/tree/checkpoints.ts'
-import { Tile } from '../../../../anchor-service/src/ledger/tree/tiles.ts'
+import { Tile } from '../../../../anchor-service/src/ledger/tree/tile.ts'
 import { queryAsOwner } from '../../../support/postgres.ts'
 import { nextBatch, registerSource, type TestLedger, testLedger } from '../../support/ledger.ts'
 import { newSigner, Producer } from '../../support/producer.ts'

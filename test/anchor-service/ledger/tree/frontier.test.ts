@@ -28,11 +28,29 @@ const steps = [
 
 test.each(steps)('from %i to %i entries', (size, next) => {
   const { frontier } = append(EMPTY, leaves.slice(0, size))
-  const { frontier: grown, segments } = append(frontier, leaves.slice(size, next))
+  const added = append(frontier, leaves.slice(size, next))
   const root = treeRoot(leaves.slice(0, next), nodeHash)
-  expect(frontierRoot(grown)).toEqual(root)
-  const paths = appendedPaths(frontier, segments, next)
+  expect(frontierRoot(added.frontier)).toEqual(root)
+  const paths = appendedPaths(size, added)
   expect(paths).toHaveLength(next - size)
   for (const [i, path] of paths.entries())
     expect(verifyInclusion({ leafHash: leaves[size + i]!, index: size + i, size: next, path, root })).toBe(true)
+})
+
+test('goes on from one to the next, and two may go on from the same', () => {
+  let frontier = EMPTY
+  for (let size = 0, step = 1; size < 1200; step = (7 * step + 3) % 61) {
+    // As after a commit that failed: what goes on from here next must not meet what these have become part of.
+    const lost = append(frontier, leaves.slice(2000, 2000 + step + 5))
+    frontierRoot(lost.frontier)
+    appendedPaths(size, lost)
+    const added = append(frontier, leaves.slice(size, size + step))
+    const next = size + step
+    const root = treeRoot(leaves.slice(0, next), nodeHash)
+    for (const [i, path] of appendedPaths(size, added).entries())
+      expect(verifyInclusion({ leafHash: leaves[size + i]!, index: size + i, size: next, path, root })).toBe(true)
+    expect(frontierRoot(added.frontier)).toEqual(root)
+    ;({ frontier } = added)
+    size = next
+  }
 })

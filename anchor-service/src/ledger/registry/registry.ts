@@ -281,11 +281,15 @@ export function keepRegistry(
   }
 
   async function compare(db: Db, source: string): Promise<string | null> {
-    const [fault] = differences(await read(db, source), await readRows(db, [source]))
+    const registered = await read(db, source)
+    const [fault] = differences(registered, await readRows(db, [source]))
     if (fault === undefined) {
       faults.delete(source)
       return null
     }
+    // Another process may have registered it again between the walk and the rows.
+    await catchUp(db)
+    if ((places.get(source)?.length ?? 0) > registered.length) return compare(db, source)
     report(source, fault.message)
     return fault.message
   }

@@ -226,25 +226,24 @@ test('what is registered while a service that starts compares is no fault', asyn
   const key = (name: string) => loadSigner(join(service.folder, 'keys', name))
   const [logSigner, systemSigner] = [await key('log.json'), await key('system.json')]
   const ledger = await openLedger({ pool, origin: service.origin, logSigner, systemSigner })
-  const compareDuring = async (happens: () => Promise<unknown>) => {
-    let isLate = false
+  const compareDuring = async (...happens: (() => Promise<unknown>)[]) => {
+    let next = 0
     const query = async (...asked: [text: string, values?: unknown[]]) => {
-      // Behind the walk, and before the rows are read.
-      if (!isLate && asked[0].includes('json_agg')) {
-        isLate = true
-        await happens()
-      }
+      // Behind each walk, and before the rows are read.
+      if (asked[0].includes('json_agg')) await happens[next++]?.()
       return pool.query(...asked)
     }
     await ledger.registry.compareAll({ query } as Pick<typeof pool, 'query'>)
     const { checked, altered } = ledger.registry.status()
-    return [isLate && checked, altered.map(({ source }) => source)]
+    return [next >= happens.length && checked, altered.map(({ source }) => source)]
   }
   const registered = await compareDuring(async () => {
     expect((await register(service.url, 'late', [{ jwk: signer.jwk }])).status).toBe(201)
     expect((await register(service.url, 'other', [], { heartbeat: 60 })).status).toBe(201)
   })
   expect(registered).toEqual([true, []])
+  const beat = (heartbeat: number) => () => register(service.url, 'other', [], { heartbeat })
+  expect(await compareDuring(beat(120), beat(240), beat(360))).toEqual([true, []])
   const altered = await compareDuring(async () => {
     await register(service.url, 'later', [{ jwk: signer.jwk }])
     await tamper(service, `update source_keys set not_after = '${PAST}' where source in ('late', 'later')`)

@@ -13,7 +13,7 @@ export type TileSegment = { level: number; tile: number; start: number; hashes: 
 export type Frontier = { readonly size: number; readonly tiles: readonly Tile[] }
 
 /** `segments`: what to store. `tiles`: by name, the frontier's as they were or have become, and those that are full now. */
-export type Appended = { frontier: Frontier; segments: TileSegment[]; tiles: ReadonlyMap<string, Tile> }
+export type Grown = { frontier: Frontier; segments: TileSegment[]; tiles: ReadonlyMap<string, Tile> }
 
 /** The tiles to read for the frontier of a tree of `size` leaves, lowest level first. */
 export function frontierTiles(size: number): { level: number; index: number; width: number }[] {
@@ -25,7 +25,7 @@ export function frontierTiles(size: number): { level: number; index: number; wid
 }
 
 /** Appends leaves. A full tile's root is one hash of the level above. */
-export function append(frontier: Frontier, leaves: readonly Hash[]): Appended {
+export function append(frontier: Frontier, leaves: readonly Hash[]): Grown {
   const edge = [...frontier.tiles]
   const tiles = new Map<string, Tile>()
   const segments: TileSegment[] = []
@@ -77,7 +77,7 @@ export function frontierRoot(frontier: Frontier): Hash {
  * appending has touched, and each is computed once, however many paths it is on.
  * @param before the size that the tree had
  */
-export function appendedPaths(before: number, { frontier: { size }, tiles }: Appended): Hash[][] {
+export function appendedPaths(before: number, { frontier: { size }, tiles }: Grown): Hash[][] {
   const paths: Hash[][] = Array.from({ length: size - before }, () => [])
   const hashOf = (node: Node): Hash => {
     const { level, index, start, width } = tileOf(node)

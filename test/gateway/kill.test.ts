@@ -1,6 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { openAuditLog } from '@killick/sdk'
 import { expect, test, vi } from 'vitest'
 import { seeded } from '../../scripts/crash/random.ts'
@@ -8,7 +9,7 @@ import { type ChildHandle, startNode } from '../../scripts/lib/processes.ts'
 import { startLog } from '../sdk/client/support.ts'
 import { post, prepare, sample } from './support.ts'
 
-const MAIN = new URL('../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../gateway/src/main.ts', import.meta.url))
 const EMITTERS = 4
 
 test('killed at any moment, each id that was answered is in the ledger once', { timeout: 120_000 }, async () => {

@@ -2,12 +2,13 @@
 import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { freePort } from '../../scripts/lib/free-port.ts'
 import { startChild } from '../support/processes.ts'
 import { NOWHERE, post, prepare, sample } from './support.ts'
 
-const MAIN = new URL('../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../gateway/src/main.ts', import.meta.url))
 function gateway(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8' })
   return { status, stdout, stderr }

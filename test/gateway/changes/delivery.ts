@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { ChangesRecorder, checkChangesConfig, setupChanges } from '@killick/gateway'
 import { openAuditLog, publicJwk } from '@killick/sdk'
 import type { JsonObject } from '@killick/sdk/core'
@@ -20,7 +21,7 @@ import { call, ERASER, READER, register, testService } from '../../anchor-servic
 import { problem, startLog } from '../../sdk/client/support.ts'
 import { caughtUp, configFile, eventsIn, ofAction, postgres, type Told, world } from './support.ts'
 
-const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../../gateway/src/main.ts', import.meta.url))
 const TABLE = 'create table a (id int primary key, x int)'
 /** What shows that a table is still the same, beside what it looks like. */
 const DESCRIBED = { oid: expect.any(Number), revision: expect.stringMatching(/^[0-9a-f]{32}$/) }

@@ -1,8 +1,9 @@
+import { fileURLToPath } from 'node:url'
 import { expect, test, vi } from 'vitest'
 import { startNode } from '../../../scripts/lib/processes.ts'
 import { configFile, ofAction, world } from './support.ts'
 
-const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../../gateway/src/main.ts', import.meta.url))
 
 /** Kills the process when it is about to write a file through to the disk for the nth time. */
 const killedAt = (n: number) => {

@@ -3,9 +3,10 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-const NOTES = new URL('../../../gateway/src/changes/notes.ts', import.meta.url).pathname
+const NOTES = fileURLToPath(new URL('../../../gateway/src/changes/notes.ts', import.meta.url))
 let folder: string
 
 beforeAll(() => {

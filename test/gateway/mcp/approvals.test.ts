@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { checkMcpConfig, makeEmitterKey, recordHttp } from '@killick/gateway'
 import type { JsonObject } from '@killick/sdk/core'
 import { readStep } from '@killick/sdk/words'
@@ -13,7 +14,7 @@ import { startChild } from '../../../scripts/lib/processes.ts'
 import { wordsIn } from '../sealed/support.ts'
 import { begin, find, type Session, type World, world } from './support.ts'
 
-const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../../gateway/src/main.ts', import.meta.url))
 const { key, entry } = makeEmitterKey()
 
 const policy: JsonObject = {

@@ -1,12 +1,13 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { checkMcpConfig, recordStdio } from '@killick/gateway'
 import { expect, test, vi } from 'vitest'
 import { startChild } from '../../../scripts/lib/processes.ts'
 import { actions, begin, find, told, world } from './support.ts'
 
-const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../../gateway/src/main.ts', import.meta.url))
 const call = (id: number, name: string, args: object = {}) =>
   `${JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } })}\n`
 

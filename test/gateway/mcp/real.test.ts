@@ -1,12 +1,12 @@
 // The official client and servers, with the recorder between them and without it.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { beforeAll, expect, test } from 'vitest'
 import { installMcpTools } from './install.ts'
 import { actions, find, type Told, told, type World, world } from './support.ts'
 
-const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../../gateway/src/main.ts', import.meta.url))
 let tools: string | null
 let sdk: Told
 

@@ -2,13 +2,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { checkMcpConfig, recordStdio } from '@killick/gateway'
 import { generateKey, openAuditLog, writeKeyFile } from '@killick/sdk'
 import { type JsonObject, type ParsedEvent, parseEvent } from '@killick/sdk/core'
 import { onTestFinished } from 'vitest'
 import { NOWHERE } from '../support.ts'
 
-const SERVER = new URL('scripted-server.mjs', import.meta.url).pathname
+const SERVER = fileURLToPath(new URL('scripted-server.mjs', import.meta.url))
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into it
 export type Told = any

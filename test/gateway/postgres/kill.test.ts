@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { seeded } from '../../../scripts/crash/random.ts'
@@ -6,7 +7,7 @@ import { queryAsOwner } from '../../support/postgres.ts'
 import { type ChildHandle, startNode } from '../../support/processes.ts'
 import { configFile, played, statements, type World, world } from './support.ts'
 
-const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../../gateway/src/main.ts', import.meta.url))
 const CLIENTS = 4
 
 let it: World

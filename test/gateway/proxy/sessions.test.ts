@@ -4,11 +4,12 @@ import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startNode } from '../../support/processes.ts'
 import { begin, configure, eventsIn, find, raw, serve, sha256 } from './support.ts'
 
-const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../../gateway/src/main.ts', import.meta.url))
 let server: ReturnType<typeof createServer>
 let url: string
 /** What the server was sent behind the handshake, as bytes. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { checkHttpConfig, checkMcpConfig, checkPostgresConfig, makeEmitterKey, startHttpProxy } from '@killick/gateway'
 import type { JsonObject, ParsedEvent } from '@killick/sdk/core'
 import { folderSubjectKeys, unsealEvent } from '@killick/sdk/sealing'
@@ -11,7 +12,7 @@ import { configFile, played, seen, type Told, world } from '../postgres/support.
 import * as http from '../proxy/support.ts'
 import { erase, folderOf, keysInDatabase, wordsIn } from './support.ts'
 
-const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const MAIN = fileURLToPath(new URL('../../../gateway/src/main.ts', import.meta.url))
 const { key, entry } = makeEmitterKey()
 const SEALED = ['actor', 'context', 'statement', 'parameters', 'error']
 const ADA = { type: 'claimed-user', id: 'ada-1815-12-10' }

@@ -88,7 +88,8 @@ test('the official client has the same results through the recorder as without i
   onTestFinished(() => void desk.close())
   await once(desk, 'listening')
   const results = async (from: string) => {
-    const command = [process.execPath, CLIENT, tools, from].join(' ')
+    // For a shell.
+    const command = [process.execPath, CLIENT, tools, from].map((word) => `'${word}'`).join(' ')
     const all = await resultsOf(tools, ['client', '--suite', 'core', '--command', command])
     // How late a client connects again is a warning, and depends on how busy the machine is.
     return all

@@ -189,7 +189,7 @@ describe.skipIf(!existsSync('/usr/bin/script'))('what a terminal showed', () => 
     const own = { KILLICK_SOURCE: 'ops', KILLICK_KEY: join(folder, 'ops.json'), KILLICK_SPOOL: join(folder, spool) }
     const line = `printf '\\033[31mred\\033[0m one\\n'; sleep 1.2; echo two`
     writeFileSync(join(folder, 'shown.sh'), line)
-    const command = `${process.execPath} ${PROGRAM} run --wait 20 --session ${options.join(' ')} -- sh shown.sh`
+    const command = `'${process.execPath}' '${PROGRAM}' run --wait 20 --session ${options.join(' ')} -- sh shown.sh`
     const child = spawn('script', ['-qec', command, '/dev/null'], {
       cwd: folder,
       env: { PATH: process.env.PATH!, TERM: 'xterm', SHELL: '/bin/sh', ...env, ...own },

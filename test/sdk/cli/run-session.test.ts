@@ -41,11 +41,13 @@ function inTerminal(spool: string, line: string): ChildProcess {
       PATH: process.env.PATH!,
       TERM: 'xterm',
       SHELL: '/bin/sh',
-      KILLICK: `${process.execPath} ${program} run --wait 0`,
+      NODE: process.execPath,
+      PROGRAM: program,
     },
     ...{ KILLICK_URL: NOWHERE, KILLICK_SOURCE: 'ops', KILLICK_KEY: join(root, 'key.json'), KILLICK_SPOOL: spool },
   }
-  return spawn('script', ['-qec', `stty rows 30 cols 100; ${line}`, '/dev/null'], {
+  const command = line.replaceAll('$KILLICK', '"$NODE" "$PROGRAM" run --wait 0')
+  return spawn('script', ['-qec', `stty rows 30 cols 100; ${command}`, '/dev/null'], {
     env: withCompileCache(env),
     cwd: root,
   })

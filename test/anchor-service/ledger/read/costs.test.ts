@@ -81,7 +81,7 @@ beforeAll(async () => {
     `set search_path = killick; set session_replication_role = replica;
      insert into batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest)
        select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'r' || (i / 40 % 2), i / 80, 1, '', sha256(i::text::bytea), sha256(''), 1 + ${APART} * i,
-              timestamptz '2026-01-01' + i * interval '1 minute', timestamptz '2026-01-01' + i * interval '1 minute'
+              timestamptz '2026-01-01Z' + i * interval '1 minute', timestamptz '2026-01-01Z' + i * interval '1 minute'
        from generate_series(0, ${EVENTS - 1}) i;
      insert into sources (log_index, source, event_signatures, decoys) select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'required', false from generate_series(0, 3999) i;
      insert into source_keys (log_index, source, kid, jwk) select 1 + i, case when i < 40 then 's' || lpad(i::text, 2, '0') else 'x' || i end, 'k', '{}' from generate_series(0, 3999) i;

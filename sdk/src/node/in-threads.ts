@@ -3,8 +3,8 @@ import { setImmediate } from 'node:timers/promises'
 import { KillickError } from '../core/errors.ts'
 import { keepThread, type Thread } from './thread.ts'
 
-/** How much this thread reads before it starts others. A thread takes about as long to start as this does. */
-const ALONE_BYTES = 1 << 20
+/** How much this thread reads before it starts others: that takes about as long as this does, and most bundles are no larger. */
+const ALONE_BYTES = 4 << 20
 /** Room for what the reading of a stretch needs for a moment. */
 const YOUNG_MIB = 32
 

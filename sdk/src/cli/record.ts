@@ -19,6 +19,7 @@ export const record: Command = {
     const given = readArgs(RECORD, args)
     const { values } = given
     const url = required(RECORD, given, 'url')
+    const waitMs = integer(values.wait, 'wait', 0, MAX_TIMER_S) * 1000
     const told = new Set<string>()
     const audit = await openAuditLog({
       url,
@@ -33,15 +34,12 @@ export const record: Command = {
       },
     })
     const start = audit.status
-    const waitMs = integer(values.wait, 'wait', 0, MAX_TIMER_S) * 1000
-    let fault: UsageError | null = null
-    try {
-      await recordLines(audit, values.ids)
-    } catch (error) {
-      if (!(error instanceof UsageError)) throw error
-      fault = error
-    }
-    const code = await send(audit, start, waitMs)
+    const fault = await recordLines(audit, values.ids).then(
+      () => null,
+      (error: Error) => error,
+    )
+    // Whatever ended it: what was recorded before is sent, and told.
+    const code = await send(audit, start, waitMs, fault)
     if (fault) throw fault
     return code
   },
@@ -101,8 +99,11 @@ async function parseLine(bytes: Uint8Array): Promise<EventInput> {
   return parseJson(text) as unknown as EventInput
 }
 
-/** Sends what waits, and distinguishes what this run recorded from what an earlier run left in the spool. */
-async function send(audit: AuditLog, start: AuditLogStatus, waitMs: number): Promise<number> {
+/**
+ * Sends what waits, and distinguishes what this run recorded from what an earlier run left in the spool.
+ * @param fault what the caller will tell itself
+ */
+async function send(audit: AuditLog, start: AuditLogStatus, waitMs: number, fault: Error | null): Promise<number> {
   const timeout = new Promise<'timeout'>((resolve) => setTimeout(() => resolve('timeout'), waitMs).unref())
   const told: string[] = []
   let code: number = EXIT.ok
@@ -117,7 +118,7 @@ async function send(audit: AuditLog, start: AuditLogStatus, waitMs: number): Pro
     }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
-    told.push(error.message)
+    if (error.message !== fault?.message) told.push(error.message)
     code = EXIT.failed
   }
   const { pending, lastError } = await audit.close({ timeoutMs: 0 })

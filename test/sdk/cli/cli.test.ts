@@ -21,6 +21,7 @@ import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { parseEvent } from '../../../sdk/src/core/event.ts'
 import { parsePublicJwk } from '../../../sdk/src/core/jwk.ts'
 import { printProof } from '../../../sdk/src/core/proof.ts'
+import { smallDisk } from '../../support/small-disk.ts'
 import { killickProcess as killick, killick as killickHere, killickUnread } from './support.ts'
 
 const MAIN = join(import.meta.dirname, '../../../sdk/src/cli/main.ts')
@@ -275,6 +276,29 @@ test('--wait is refused where it is longer than a timer can be set for', async (
   const [wait, told] = ['2147484', expect.stringContaining('--wait must be a whole number from 0 to 2147483')]
   expect(await killickHere(['record', ...to, '--wait', wait])).toMatchObject({ code: 2, err: told })
   expect(await killickHere(['run', ...to, '--wait', wait, '--', 'true'])).toMatchObject({ code: 125, err: told })
+  expect(existsSync(join(dir, 'spool'))).toBe(false)
+})
+
+test('record tells how far it came on a disk that becomes full', async () => {
+  const dir = folder()
+  const key = join(dir, 'k.json')
+  await killickHere(['keygen', '--out', key])
+  const disk = smallDisk(1)
+  try {
+    const to = ['--url', 'http://127.0.0.1:1', '--source', 'x', '--key', key, '--spool', join(disk.folder, 'spool')]
+    const line = JSON.stringify({
+      action: 'a',
+      actor: { type: 'user', id: 'ada' },
+      metadata: { x: 'y'.repeat(20_000) },
+    })
+    const full = await killick(['record', ...to, '--wait', '0'], { input: `${line}\n`.repeat(40) })
+    expect(full).toMatchObject({ code: 2, err: expect.stringContaining('is full; the event was not recorded') })
+    const [, recorded, waiting] = /(\d+) events recorded in .* accepted 0 of them; (\d+) events wait/.exec(full.err)!
+    expect(Number(recorded)).toBeGreaterThan(5)
+    expect(waiting).toBe(recorded)
+  } finally {
+    disk.remove()
+  }
 })
 
 test.skipIf(!existsSync('/dev/full'))('output that finds no room is told, and makes no proof a false one', async () => {

@@ -43,6 +43,9 @@ test('it is committed where the server has committed it, and unknown where it ma
     intent.statement,
     (end.transaction ?? end.results?.[0].transaction)?.state ?? end.state,
   ])
+  // Successes are recorded four times a second, so one of them may be before the end of its transaction is known.
+  const begun = found.find(([statement]) => statement === 'begin')!
+  expect(['open', 'rolled_back']).toContain(begun.pop())
   expect(found).toEqual([
     ['vacuum t', 'committed'],
     ['insert into t values (3)', 'rolled_back'],
@@ -53,7 +56,7 @@ test('it is committed where the server has committed it, and unknown where it ma
     ['do $$begin perform 1/0; end$$', 'unknown'],
     ['create unique index concurrently on t ((1/(n-1)))', 'unknown'],
     ['insert into t values (4); do $$begin perform 1/0; end$$', 'rolled_back'],
-    ['begin', 'rolled_back'],
+    ['begin'],
     ['call p()', 'failed'],
     ['rollback', 'rolled_back'],
     ['selec', 'rolled_back'],

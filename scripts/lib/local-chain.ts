@@ -1,16 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import { ContractFactory, HDNodeWallet, hexlify, JsonRpcProvider, randomBytes, Wallet } from 'ethers'
 import artifact from '../../anchor-service/src/anchor/chain/AnchorLog.json' with { type: 'json' }
-import type { ChainNodeOptions } from './chain-node.ts'
+import type { ChainServerOptions } from './chain-server.ts'
 import { startNode } from './processes.ts'
 
-/** A private Ethereum chain: a real Hardhat node, a process on a free loopback port. It mines a block per transaction. */
-export interface LocalChain {
+/** A private Ethereum chain: a real Hardhat node on a free loopback port. It mines a block per transaction. */
+export interface RunningChain {
   readonly url: string
   readonly chainId: number
-  readonly pid: number
-  /** Resolves when the node has ended, for whatever reason. */
-  readonly exited: Promise<void>
   /** One JSON-RPC call; throws with the node's message when it answers with an error. */
   rpc<Result>(method: string, params?: readonly unknown[]): Promise<Result>
   /** Private key (0x + 64 hex) of one of the twenty funded accounts of the well-known development mnemonic. */
@@ -19,6 +16,13 @@ export interface LocalChain {
   newKey(): Promise<string>
   /** Deploys AnchorLog with `key` (default: account 0) and returns its address, in lower case. */
   deployAnchorLog(key?: string): Promise<string>
+}
+
+/** One that is a process of its own. */
+export interface LocalChain extends RunningChain {
+  readonly pid: number
+  /** Resolves when the node has ended, for whatever reason. */
+  readonly exited: Promise<void>
   stop(): Promise<void>
 }
 
@@ -41,11 +45,23 @@ export interface LocalChainOptions {
 
 /** Resolves once the node answers, in about half a second. */
 export async function startChain(options: LocalChainOptions = {}): Promise<LocalChain> {
-  const { port = 0, chainId = 31_337, blockTimeMs = 0, since } = options
-  const asked: ChainNodeOptions = { port, chainId, ...(since !== undefined && { since }) }
+  const { blockTimeMs = 0 } = options
+  const asked = serverOptions(options)
   const node = await startNode([program, JSON.stringify(asked)])
   const url = (await node.printed(/chain is at (http:\/\/[\d.]+:\d+)\//))[1]!
+  const chain = chainAt(url, asked.chainId)
+  if (blockTimeMs > 0) await chain.rpc('evm_setIntervalMining', [blockTimeMs])
+  return { ...chain, pid: node.pid, exited: node.exited.then(() => {}), stop: () => node.stop() }
+}
 
+export const serverOptions = ({ port = 0, chainId = 31_337, since }: LocalChainOptions): ChainServerOptions => ({
+  port,
+  chainId,
+  ...(since !== undefined && { since }),
+})
+
+/** What may be done with a development chain that runs. */
+export function chainAt(url: string, chainId: number): RunningChain {
   let id = 0
   async function rpc<Result>(method: string, params: readonly unknown[] = []): Promise<Result> {
     const body = JSON.stringify({ jsonrpc: '2.0', id: ++id, method, params })
@@ -55,13 +71,10 @@ export async function startChain(options: LocalChainOptions = {}): Promise<Local
     return answer.result
   }
 
-  if (blockTimeMs > 0) await rpc('evm_setIntervalMining', [blockTimeMs])
   const key = (index: number) => HDNodeWallet.fromPhrase(MNEMONIC, undefined, `m/44'/60'/0'/0/${index}`).privateKey
   return {
     url,
     chainId,
-    pid: node.pid,
-    exited: node.exited.then(() => {}),
     rpc,
     key,
     async newKey() {
@@ -84,6 +97,5 @@ export async function startChain(options: LocalChainOptions = {}): Promise<Local
         provider.destroy()
       }
     },
-    stop: () => node.stop(),
   }
 }

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { startChain } from '../support/local-chain.ts'
+import { startChain } from '../../scripts/lib/local-chain.ts'
 import { startChild } from '../support/processes.ts'
 import { redisAvailable, startRedis } from '../support/redis.ts'
 

@@ -45,20 +45,14 @@ export interface LocalChainOptions {
 
 /** Resolves once the node answers, in about half a second. */
 export async function startChain(options: LocalChainOptions = {}): Promise<LocalChain> {
-  const { blockTimeMs = 0 } = options
-  const asked = serverOptions(options)
+  const { port = 0, chainId = 31_337, blockTimeMs = 0, since } = options
+  const asked: ChainServerOptions = { port, chainId, ...(since !== undefined && { since }) }
   const node = await startNode([program, JSON.stringify(asked)])
   const url = (await node.printed(/chain is at (http:\/\/[\d.]+:\d+)\//))[1]!
-  const chain = chainAt(url, asked.chainId)
+  const chain = chainAt(url, chainId)
   if (blockTimeMs > 0) await chain.rpc('evm_setIntervalMining', [blockTimeMs])
   return { ...chain, pid: node.pid, exited: node.exited.then(() => {}), stop: () => node.stop() }
 }
-
-export const serverOptions = ({ port = 0, chainId = 31_337, since }: LocalChainOptions): ChainServerOptions => ({
-  port,
-  chainId,
-  ...(since !== undefined && { since }),
-})
 
 /** What may be done with a development chain that runs. */
 export function chainAt(url: string, chainId: number): RunningChain {

@@ -1,5 +1,5 @@
-// Chains for the test files of one worker, one after the other: to load Hardhat takes six times as long as to make a chain.
-// The program that test/support/local-chain.ts asks.
+// The program that test/support/local-chain.ts asks for the chains of all test files of a worker: to load Hardhat takes longer than to
+// make a chain.
 import { flushCompileCache } from 'node:module'
 import { type ChainServer, type ChainServerOptions, openChainServer } from '../../scripts/lib/chain-server.ts'
 
@@ -10,7 +10,7 @@ export type ChainAnswer = { id: number; url: string } | { id: number; error: str
 
 const chains = new Map<string, ChainServer>()
 
-async function does(work: ChainWork): Promise<string> {
+async function perform(work: ChainWork): Promise<string> {
   if ('open' in work) {
     const chain = await openChainServer(work.open)
     chains.set(chain.url, chain)
@@ -23,7 +23,7 @@ async function does(work: ChainWork): Promise<string> {
 }
 
 process.on('message', ({ id, work }: ChainAsk) => {
-  does(work).then(
+  perform(work).then(
     (url) => process.send!({ id, url } satisfies ChainAnswer),
     (error: Error) => process.send!({ id, error: String(error.stack) } satisfies ChainAnswer),
   )

@@ -1,5 +1,6 @@
+import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { chainAt, type LocalChainOptions, type RunningChain, serverOptions } from '../../scripts/lib/local-chain.ts'
+import { chainAt, type RunningChain } from '../../scripts/lib/local-chain.ts'
 import { type ChildHandle, startNode } from '../../scripts/lib/processes.ts'
 import type { ChainAnswer, ChainAsk, ChainWork } from './chain-host.ts'
 
@@ -30,8 +31,8 @@ async function startHost(): Promise<ChildHandle> {
   })
   await child.printed(/ready/)
   // Nothing of it keeps the worker alive.
-  child.process.unref()
-  child.process.channel!.unref()
+  const { process } = child
+  for (const each of [process, process.channel!, process.stdout as Socket, process.stderr as Socket]) each.unref()
   return child
 }
 
@@ -45,16 +46,7 @@ async function ask(work: ChainWork): Promise<string> {
 }
 
 /** As scripts/lib/local-chain.ts has it, for a test file that kills no process of the chain. */
-export async function startChain(options: LocalChainOptions = {}): Promise<LocalChain> {
-  const { blockTimeMs = 0 } = options
-  const asked = serverOptions(options)
-  const chain = chainAt(await ask({ open: asked }), asked.chainId)
-  if (blockTimeMs > 0) await chain.rpc('evm_setIntervalMining', [blockTimeMs])
-  return {
-    ...chain,
-    async stop() {
-      await chain.rpc('evm_setIntervalMining', [0])
-      await ask({ close: chain.url })
-    },
-  }
+export async function startChain({ chainId = 31_337 } = {}): Promise<LocalChain> {
+  const chain = chainAt(await ask({ open: { port: 0, chainId } }), chainId)
+  return { ...chain, stop: async () => void (await ask({ close: chain.url })) }
 }
